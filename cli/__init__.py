@@ -1,0 +1,1 @@
+"""The two commands, `radrefine` and `pgnm`: thin, and quick to start."""

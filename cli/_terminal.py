@@ -1,0 +1,169 @@
+"""What every command shares: progress, results for people and for machines, errors, exit codes.
+
+People read standard error; standard output holds the result and, with `--json`, nothing but JSON.
+"""
+
+import contextlib
+import errno
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
+
+import typer
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_FAILED_IMAGES = 3
+EXIT_VERIFICATION = 4
+EXIT_INTERRUPTED = 130
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on standard output, and nothing else there.")
+]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+# Seconds between two lines of progress where standard error is not a terminal.
+_LINE_EVERY = 30.0
+
+
+class _Progress(Protocol):
+    @property
+    def stage(self) -> str: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int | None: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
+def say(message: str, *, quiet: bool = False) -> None:
+    """Write one line for people to standard error."""
+    if not quiet:
+        typer.echo(message, err=True)
+
+
+def finish(result: Mapping[str, Any], lines: list[str], *, as_json: bool, quiet: bool) -> None:
+    """Print what a command did: JSON for machines, or lines that say what was written and what to run next."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, default=str))
+    elif not quiet:
+        for line in lines:
+            typer.echo(line)
+
+
+def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turn the errors that a user can mend into one sentence on standard error and the right exit code."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            say("interrupted; run the same command again to go on where it stopped")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except OSError as error:
+            say(f"error: {_describe(error)}")
+            raise typer.Exit(EXIT_FAILED) from None
+        except Exception as error:
+            exit_code = getattr(error, "exit_code", None)
+            if not isinstance(exit_code, int):
+                raise
+            say(f"error: {error}")
+            raise typer.Exit(exit_code) from None
+
+    return run
+
+
+def _describe(error: OSError) -> str:
+    place = f" at {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{place}; free some space and run the same command again to go on"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission{place}; choose a place you may write to"
+    return f"{error.strerror or error}{place}"
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Callable[[_Progress], None]]:
+    """Yield a callback that draws progress: a bar on a terminal, a line every 30 s elsewhere, nothing when quiet."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar() as callback:
+            yield callback
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """Progress as plain lines, for logs."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._started = self._last = 0.0
+
+    def __call__(self, state: _Progress) -> None:
+        now = time.monotonic()
+        if state.stage != self._stage:
+            self._stage, self._started, self._last = state.stage, now, now
+        finished = state.total is not None and state.done >= state.total
+        if now - self._last < _LINE_EVERY and not finished:
+            return
+        self._last = now
+        say(format_progress(state, now - self._started))
+
+
+def format_progress(state: _Progress, seconds: float) -> str:
+    """Describe `state` after `seconds` of work in one line: done, rate, time to go, counts."""
+    rate = state.done / seconds if seconds > 0 else 0.0
+    parts = [f"{state.done:,}" + (f" of {state.total:,}" if state.total is not None else "")]
+    if rate > 0:
+        parts.append(f"{rate:,.1f}/s")
+        if state.total is not None and state.done < state.total:
+            parts.append(f"{_duration((state.total - state.done) / rate)} to go")
+    parts += [f"{count:,} {name}" for name, count in state.counts.items()]
+    return f"{state.stage}: " + ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[_Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[counts]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, tuple[Any, float]] = {}
+
+        def show(state: _Progress) -> None:
+            if state.stage not in tasks:
+                task = bar.add_task(state.stage, total=state.total, rate="", counts="")
+                tasks[state.stage] = (task, time.monotonic())
+            task, started = tasks[state.stage]
+            seconds = time.monotonic() - started
+            rate = f"{state.done / seconds:,.1f}/s" if seconds > 0 else ""
+            counts = " ".join(f"{count:,} {name}" for name, count in state.counts.items())
+            bar.update(task, completed=state.done, total=state.total, rate=rate, counts=counts)
+
+        yield show

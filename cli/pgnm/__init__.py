@@ -1,0 +1,35 @@
+"""The command `pgnm`."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="pgnm",
+    help="Pretrain, finetune and judge image classifiers with a learned noise mask.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from pgnm import __version__
+
+        typer.echo(f"pgnm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _pgnm(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

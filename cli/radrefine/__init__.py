@@ -1,0 +1,35 @@
+"""The command `radrefine`."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="radrefine",
+    help="Turn a raw medical image collection into a refined, leak-free, published dataset.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from radrefine import __version__
+
+        typer.echo(f"radrefine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _radrefine(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,1 @@
+"""Facts about data sets, shipped as YAML beside this file."""

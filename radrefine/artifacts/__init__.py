@@ -1,0 +1,1 @@
+"""Find the marks burned into ultrasound images."""

@@ -1,0 +1,27 @@
+#!/bin/sh
+# The whole line on the phantom collection: raw images -> refined -> audited -> split -> heated -> finetuned -> judged.
+set -eu
+bin=$(cd "$1" && pwd)
+folder=$2
+
+mkdir -p "$folder"
+cd "$folder"
+run() {
+    printf '\n$ %s\n' "$*"
+    program=$1
+    shift
+    "$bin/$program" "$@"
+}
+# The phantom collection holds a corrupt file on purpose; cleaning reports it and ends with 3.
+run_with_failed_images() { run "$@" || [ $? = 3 ]; }
+
+run radrefine demo --out .
+run_with_failed_images radrefine clean --src RadImageNet-phantom --out refined --report
+run radrefine audit refined
+run radrefine split refined --stratify --out split
+run pgnm pretrain split --out heated
+run pgnm finetune split --from heated --out finetuned
+run pgnm eval heated split
+run pgnm eval heated split --input noisy
+run pgnm eval finetuned split
+"$bin/python" ../tests/demo_table.py .

@@ -170,22 +170,61 @@ def pairwise_wins(target: Ints, probability: Floats) -> Floats:
     Returns:
         (C, C), the Mann-Whitney U of class a against class b; the diagonal is zero.
     """
-    n_classes = probability.shape[1]
-    wins = np.zeros((n_classes, n_classes))
-    # Sorted by class, the images of one class are a slice and the sums by class are sums over slices.
-    order = np.argsort(target, kind="stable")
-    counts = np.bincount(target, minlength=n_classes)
-    ends = np.cumsum(counts)
-    present = np.flatnonzero(counts)
-    starts = (ends - counts)[present]
-    columns = np.ascontiguousarray(_score_columns(probability)[order].T)
-    for a in present:
-        own = np.sort(columns[a, ends[a] - counts[a] : ends[a]])
-        below, upto = _locate(own, columns[a])
-        twice_above = 2 * len(own) - below - upto
-        wins[a, present] = np.add.reduceat(twice_above, starts) / 2
+    wins = np.zeros((probability.shape[1], probability.shape[1]))
+    by_class = _ByClass(target, probability)
+    for a in by_class.present:
+        own, below, upto = by_class.locate(a)
+        wins[a, by_class.present] = by_class.sums(2 * len(own) - below - upto) / 2
     np.fill_diagonal(wins, 0)
     return wins
+
+
+class RankedColumns:
+    """The ranks of `pairwise_wins`, kept so that images can be counted a varying number of times."""
+
+    def __init__(self, target: Ints, probability: Floats) -> None:
+        self._by_class = by_class = _ByClass(target, probability)
+        self._n_classes = probability.shape[1]
+        self._located = [(a, *by_class.locate(a)) for a in by_class.present]
+
+    def wins(self, weight: Floats) -> Floats:
+        """Return `pairwise_wins` with every image counted `weight` times; weight is (N,)."""
+        by_class = self._by_class
+        ordered = weight[by_class.order]
+        wins = np.zeros((self._n_classes, self._n_classes))
+        for a, own, below, upto in self._located:
+            cumulated = np.concatenate([[0.0], np.cumsum(ordered[by_class.rows(a)][own])])
+            twice_above = 2 * cumulated[-1] - cumulated[below] - cumulated[upto]
+            wins[a, by_class.present] = by_class.sums(twice_above * ordered) / 2
+        np.fill_diagonal(wins, 0)
+        return wins
+
+
+class _ByClass:
+    """Scores sorted by class, so that the images of one class are a slice and sums by class are sums over slices."""
+
+    def __init__(self, target: Ints, probability: Floats) -> None:
+        self.order = np.argsort(target, kind="stable")
+        counts = np.bincount(target, minlength=probability.shape[1])
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
+        self.present: list[int] = np.flatnonzero(counts).tolist()
+        self._columns = np.ascontiguousarray(_score_columns(probability)[self.order].T)
+
+    def rows(self, a: int) -> slice:
+        """Return the rows of class `a`."""
+        return slice(self._starts[a], self._ends[a])
+
+    def sums(self, values: NDArray) -> NDArray:
+        """Sum values over the images of each class that is present."""
+        return np.add.reduceat(values, self._starts[self.present])
+
+    def locate(self, a: int) -> tuple[Ints, Ints, Ints]:
+        """Return the sorting order of the scores of class `a` in its column, and where all images lie among them."""
+        column = self._columns[a]
+        own = column[self.rows(a)]
+        order = np.argsort(own)
+        return order, *_locate(own[order], column)
 
 
 def _score_columns(probability: Floats) -> Floats:

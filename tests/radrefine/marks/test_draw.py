@@ -1,0 +1,78 @@
+import cv2
+import numpy as np
+import pytest
+
+from radrefine.errors import UsageError
+from radrefine.marks import DRAWN_KINDS, draw_marks
+from radrefine.schema import KINDS
+
+
+def tissue(shape, seed=0):
+    """Grey noise with the grain of speckle, dark enough that every mark shows."""
+    noise = np.random.default_rng(seed).normal(60, 30, shape[:2])
+    grey = np.clip(cv2.GaussianBlur(noise, (0, 0), 1.2), 0, 120).astype(np.uint8)
+    return grey if len(shape) == 2 else np.repeat(grey[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (256, 300), (256, 256, 3), (768, 1024, 3)])
+@pytest.mark.parametrize("kind", DRAWN_KINDS)
+def test_every_kind_can_be_drawn_on_every_size(kind, shape):
+    marked = draw_marks(tissue(shape), np.random.default_rng(3), [kind])
+    assert {finding.kind for finding in marked.findings} == {kind}
+    assert marked.image.shape == shape and marked.image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_mask_is_where_the_picture_changed(seed):
+    clean = tissue((200, 240, 3) if seed % 2 else (200, 240), seed)
+    marked = draw_marks(clean, np.random.default_rng(seed))
+    changed = (marked.image != clean).reshape(200, 240, -1).any(axis=2)
+    np.testing.assert_array_equal(marked.mask, changed)
+    np.testing.assert_array_equal(marked.kind_map > 0, changed)
+    assert marked.mask.any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_findings_lie_in_the_picture_and_hold_all_of_the_mask(seed):
+    marked = draw_marks(tissue((128, 128)), np.random.default_rng(seed), jpeg=60)
+    boxes = np.zeros_like(marked.mask)
+    for finding in marked.findings:
+        assert finding.x >= 0 and finding.x + finding.width <= 128 and finding.width > 0
+        assert finding.y >= 0 and finding.y + finding.height <= 128 and finding.height > 0
+        assert finding.kind in KINDS
+        boxes[finding.y : finding.y + finding.height, finding.x : finding.x + finding.width] = True
+    assert not (marked.mask & ~boxes).any()
+
+
+def test_the_same_seed_draws_the_same_marks():
+    first, second = (draw_marks(tissue((256, 256)), np.random.default_rng(5), jpeg=80) for _ in range(2))
+    np.testing.assert_array_equal(first.image, second.image)
+    assert first.findings == second.findings
+
+
+def test_the_input_is_left_alone():
+    clean = tissue((256, 256))
+    before = clean.copy()
+    draw_marks(clean, np.random.default_rng(0), count=4)
+    np.testing.assert_array_equal(clean, before)
+
+
+def test_marks_change_a_visible_amount():
+    clean = tissue((256, 256))
+    marked = draw_marks(clean, np.random.default_rng(1), count=3)
+    change = np.abs(marked.image.astype(int) - clean)
+    assert change[marked.mask].min() >= 5
+
+
+def test_nothing_is_drawn_for_a_count_of_zero():
+    marked = draw_marks(tissue((64, 64)), np.random.default_rng(0), count=0)
+    assert not marked.mask.any() and marked.findings == []
+
+
+def test_unknown_kinds_and_other_images_are_refused():
+    with pytest.raises(UsageError, match="cannot draw 'outlier'"):
+        draw_marks(tissue((64, 64)), np.random.default_rng(0), ["outlier"])
+    with pytest.raises(UsageError, match="float32"):
+        draw_marks(np.zeros((64, 64), np.float32), np.random.default_rng(0))
+    with pytest.raises(UsageError, match="32 px"):
+        draw_marks(np.zeros((20, 64), np.uint8), np.random.default_rng(0))

@@ -1,0 +1,249 @@
+"""Run folders: a classifier that plain timm loads, the policy beside it, and all that resuming needs.
+
+```
+model.safetensors, config.json   loads with timm.create_model("local-dir:<run>", pretrained=True)
+policy.safetensors               pretraining only
+state/last.pt                    everything to go on exactly; tensors and plain values only
+metrics.csv                      a row per epoch
+recipe.yaml                      the resolved recipe, versions, hashes of the input
+README.md                        model card
+```
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pgnm.config import Recipe
+from pgnm.errors import RunError, UsageError
+from pgnm.files import atomic_path, write_bytes, write_json, write_text
+
+MODEL_FILE: Final = "model.safetensors"
+CONFIG_FILE: Final = "config.json"
+POLICY_FILE: Final = "policy.safetensors"
+METRICS_FILE: Final = "metrics.csv"
+RECIPE_FILE: Final = "recipe.yaml"
+STATE_FILE: Final = "state/last.pt"
+
+_RATIO = 224 / 256
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a run folder says of its classifier.
+
+    Attributes:
+        model: Name of the timm architecture.
+        class_names: Label of each output.
+        size: Side of the input, px.
+        mean: Mean of the intensities, in [0, 1].
+        std: Standard deviation of the intensities.
+        stage: pretrain or finetune.
+        policy: What drew the noise masks in pretraining; `none` otherwise.
+        grid: Side of the mask grid; 0 without a policy.
+        kernel: Side of the blur, px.
+        sigma: Standard deviation of the blur, px.
+        policy_model: Feature extractor of the policy.
+        prior_weight: Weight of the dataset-level shapes (lambda).
+        prior_momentum: Momentum of the dataset-level shapes (mu).
+        seed: Seed of the run.
+    """
+
+    model: str
+    class_names: tuple[str, ...]
+    size: int
+    mean: float
+    std: float
+    stage: str = "finetune"
+    policy: str = "none"
+    grid: int = 0
+    kernel: int = 0
+    sigma: float = 0.0
+    policy_model: str = "resnet10t"
+    prior_weight: float = 0.9
+    prior_momentum: float = 0.99
+    seed: int = 0
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, class_names: Sequence[str]) -> "RunInfo":
+        """Describe the run of a resolved recipe."""
+        masked = recipe.stage == "pretrain" and recipe.policy not in ("none", "apga")
+        own = {key.name for key in fields(cls)} & set(recipe.to_dict())
+        values = {key: value for key, value in recipe.to_dict().items() if key in own}
+        if not masked:
+            policy = recipe.policy if recipe.stage == "pretrain" else "none"
+            values |= {"policy": policy, "grid": 0, "kernel": 0, "sigma": 0.0}
+        return cls(class_names=tuple(class_names), **values)
+
+
+def create_classifier(name: str, n_classes: int, *, size: int, pretrained: bool = False) -> nn.Module:
+    """Create a timm classifier with three input channels for images of `size` px.
+
+    Raises:
+        UsageError: timm knows no such model; the message holds the nearest names.
+    """
+    import timm
+
+    if not timm.is_model(name.split(".")[0]):
+        raise UsageError(f"--model {name!r} is not a model of timm{_near_models(name)}")
+    options: dict[str, Any] = {"num_classes": n_classes, "in_chans": 3}
+    # Models with position embeddings are built for one size; convolutional ones take no such argument.
+    defaults = timm.get_pretrained_cfg(name)
+    if defaults is not None and defaults.fixed_input_size:
+        options["img_size"] = size
+    return timm.create_model(name, pretrained=pretrained, **options)
+
+
+def save_classifier(run: Path, model: nn.Module, info: RunInfo) -> None:
+    """Write the classifier in timm's hub format: weights and config.json, each whole or not at all."""
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    with atomic_path(run / MODEL_FILE) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    write_json(run / CONFIG_FILE, _timm_config(model, info))
+
+
+def load_classifier(run: str | Path) -> tuple[nn.Module, RunInfo]:
+    """Load the classifier of a run folder on the CPU, in evaluation mode.
+
+    Raises:
+        RunError: Not a run folder, or one that is incomplete or damaged.
+    """
+    folder = Path(run)
+    config = _read_config(folder)
+    info = _info_from(folder, config)
+    model = create_classifier(info.model, len(info.class_names), size=info.size)
+    _load_weights(folder / MODEL_FILE, model)
+    return model.eval(), info
+
+
+def save_policy(run: Path, policy: nn.Module) -> None:
+    """Write the policy's weights and dataset-level shapes."""
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
+    with atomic_path(run / POLICY_FILE) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+def save_state(run: Path, state: Mapping[str, Any]) -> None:
+    """Write all that resuming needs: tensors, numbers, strings, lists and dictionaries only."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_bytes(run / STATE_FILE, buffer.getvalue())
+
+
+def load_state(run: Path) -> dict[str, Any] | None:
+    """Read what `save_state` wrote; None where the run has no state yet.
+
+    Raises:
+        RunError: The file is damaged or holds anything but tensors and plain values.
+    """
+    path = run / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        raise RunError(f"{path} cannot be read ({error}); remove {run} and start anew") from None
+    return dict(state)
+
+
+def write_recipe(run: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:
+    """Write the resolved recipe with a help comment per key; under `resolved`, versions and hashes of the input."""
+    lines = ["# Resolved recipe of this run; usable as --recipe."]
+    for key in fields(Recipe):
+        text = yaml.safe_dump({key.name: getattr(recipe, key.name)}, allow_unicode=True, width=1000).strip()
+        lines.append(f"{text}  # {key.metadata['help']}")
+    rest = yaml.safe_dump({"resolved": dict(resolved)}, allow_unicode=True, sort_keys=False)
+    write_text(run / RECIPE_FILE, "\n".join(lines) + "\n" + rest)
+
+
+def write_metrics(run: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write metrics.csv anew, a row per epoch."""
+    with atomic_path(run / METRICS_FILE) as temporary:
+        pd.DataFrame(list(rows)).to_csv(temporary, index=False)
+
+
+def _timm_config(model: nn.Module, info: RunInfo) -> dict[str, Any]:
+    shape = [3, info.size, info.size]
+    defaults: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    preprocessing = {
+        "tag": "pgnm",
+        "custom_load": False,
+        "input_size": shape,
+        "fixed_input_size": bool(defaults.get("fixed_input_size", False)),
+        "interpolation": "bilinear",
+        "crop_pct": _RATIO,
+        "crop_mode": "center",
+        "mean": [info.mean] * 3,
+        "std": [info.std] * 3,
+        "num_classes": len(info.class_names),
+        "first_conv": defaults.get("first_conv"),
+        "classifier": defaults.get("classifier"),
+    }
+    config: dict[str, Any] = {
+        "architecture": info.model.split(".")[0],
+        "num_classes": len(info.class_names),
+        "num_features": int(model.num_features),  # type: ignore[arg-type]
+        "label_names": list(info.class_names),
+        "pretrained_cfg": preprocessing,
+        "pgnm": {key: value for key, value in asdict(info).items() if key != "class_names"},
+    }
+    if preprocessing["fixed_input_size"]:
+        config["model_args"] = {"img_size": info.size}
+    return config
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder} is not a run folder (no {CONFIG_FILE}); make one with: pgnm pretrain") from None
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON: {error}; train again") from None
+    return dict(config)
+
+
+def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:
+    """Read pgnm's own record, or what timm's format tells of a model that was trained elsewhere."""
+    try:
+        own = dict(config.get("pgnm", {}))
+        cfg = config["pretrained_cfg"]
+        names = config.get("label_names") or [str(index) for index in range(config["num_classes"])]
+        own.setdefault("model", config["architecture"])
+        own.setdefault("size", cfg["input_size"][1])
+        own.setdefault("mean", cfg["mean"][0])
+        own.setdefault("std", cfg["std"][0])
+        known = {key.name for key in fields(RunInfo)}
+        return RunInfo(class_names=tuple(names), **{key: value for key, value in own.items() if key in known})
+    except (KeyError, TypeError, IndexError) as error:
+        raise RunError(
+            f"{folder / CONFIG_FILE} lacks {error}; expected a config.json as pgnm or timm writes it"
+        ) from None
+
+
+def _load_weights(path: Path, module: nn.Module) -> None:
+    try:
+        module.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing; train again") from None
+    except (SafetensorError, RuntimeError) as error:
+        raise RunError(f"{path} does not fit its configuration or is damaged ({error}); train again") from None
+
+
+def _near_models(name: str) -> str:
+    import difflib
+
+    import timm
+
+    matches = difflib.get_close_matches(name, timm.list_models(), n=3)
+    return f"; did you mean {', '.join(matches)}?" if matches else "; see timm.list_models() for the names"

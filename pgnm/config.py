@@ -1,0 +1,245 @@
+"""Recipes: every option of training by one name, in YAML, in the environment, on the command line and in the library.
+
+Order of precedence: the recipe's YAML file < environment variables `PGNM_<KEY>` < flags.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from pgnm.errors import UsageError
+
+POLICIES: Final = ("beta", "gaussian", "uniform", "none", "apga")
+OBJECTIVES: Final = ("paper", "reinforce", "pathwise")
+IMAGE_AUGMENTS: Final = ("autoaugment", "randaugment", "augmix")
+BATCH_AUGMENTS: Final = ("cutmix", "mixup")
+DEFAULT_RECIPE: Final = {"pretrain": "laptop", "finetune": "laptop_finetune"}
+
+_ENVIRONMENT_PREFIX = "PGNM_"
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """Describe one key of a recipe; `low` and `high` are allowed values."""
+    return field(default=default, metadata={"help": help, "choices": choices, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All options of one training stage; the help of each key is in its field's metadata.
+
+    Raises:
+        UsageError: A value is of the wrong type or outside its range; the message names the flag.
+    """
+
+    stage: str = _option("pretrain", "Stage that the recipe is for.", choices=("pretrain", "finetune"))
+
+    model: str = _option("resnet10t", "Classifier: any image model of timm. Finetuning takes the heated model's.")
+    pretrained: bool = _option(False, "Start the classifier from timm's published weights (needs the network).")
+    size: int = _option(64, "Side of the square input images, px; 0 in finetuning: as the heated model.", low=0)
+
+    epochs: int = _option(5, "Passes over the training images.", low=1)
+    batch_size: int = _option(64, "Images per step and device.", low=2)
+    accumulate: int = _option(1, "Batches whose gradients are summed before one update.", low=1)
+    lr: float = _option(0.1, "Learning rate of the classifier.", low=0)
+    opt: str = _option("sgd", "Optimiser of the classifier.", choices=("sgd", "adamw", "adam"))
+    momentum: float = _option(0.9, "Momentum of SGD, for classifier and policy.", low=0, high=1)
+    weight_decay: float = _option(1e-4, "Weight decay, for classifier and policy.", low=0)
+    clip_grad: float = _option(0.0, "Largest norm of the classifier's gradient; 0: no clipping.", low=0)
+    sched: str = _option("cosine", "Course of the learning rate.", choices=("constant", "step", "cosine"))
+    sched_on: str = _option("step", "How often the learning rate moves.", choices=("step", "epoch"))
+    step_epochs: int = _option(30, "Epochs between two falls of the schedule `step`.", low=1)
+    step_factor: float = _option(0.1, "Factor of each fall of the schedule `step`.", low=0, high=1)
+    warmup_epochs: int = _option(0, "Epochs of linear warm-up.", low=0)
+    warmup_factor: float = _option(0.01, "Share of the learning rate at which the warm-up starts.", low=0, high=1)
+
+    augment: str = _option("autoaugment", "Training technique besides crop and flip: none, autoaugment, randaugment, "
+                           "augmix, cutmix, mixup, or one image and one batch technique joined by +.")  # fmt: skip
+    crop_min: float = _option(0.08, "Smallest share of the image's area that a random crop keeps.", low=0.01, high=1)
+    mix_alpha: float = _option(1.0, "Parameter of the Beta distribution of cutmix and mixup.", low=0.01)
+    mean: float = _option(0.3162, "Mean of the intensities of all channels, in [0, 1].", low=0, high=1)
+    std: float = _option(0.3213, "Standard deviation of the intensities of all channels.", low=1e-3)
+    label_smoothing: float = _option(0.0, "Share of the target spread over all classes.", low=0, high=0.99)
+    class_balance: str = _option("none", "Answer to unequal classes: weights in the loss, or a weighted sampler.",
+                                 choices=("none", "loss", "sampler"))  # fmt: skip
+
+    policy: str = _option("beta", "What draws the noise masks.", choices=POLICIES)
+    objective: str = _option("paper", "How the policy learns; pathwise is the reparameterised variant.",
+                             choices=OBJECTIVES)  # fmt: skip
+    grid: int = _option(16, "Side of the grid on which masks are drawn; at most the image side.", low=1)
+    kernel: int = _option(5, "Side of the Gaussian blur of the masks, odd, px; 0: no blur.", low=0)
+    sigma: float = _option(1.5, "Standard deviation of the Gaussian blur of the masks, px.", low=0)
+    policy_model: str = _option("resnet10t", "Feature extractor of the policy.")
+    policy_lr: float = _option(0.01, "Learning rate of the policy.", low=0)
+    policy_opt: str = _option("sgd", "Optimiser of the policy.", choices=("sgd", "adamw", "adam"))
+    policy_sched: str = _option("cosine", "Course of the policy's learning rate.",
+                                choices=("constant", "step", "cosine"))  # fmt: skip
+    prior_weight: float = _option(0.9, "Weight of the dataset-level shapes in each image's shapes (lambda, Eq 2).",
+                                  low=0, high=1)  # fmt: skip
+    prior_momentum: float = _option(0.99, "Momentum of the dataset-level shapes (mu, Eq 10-11).", low=0, high=1)
+
+    ema: float = _option(0.0, "Decay of an average of the weights that is validated and kept; 0: none.",
+                         low=0, high=0.99999)  # fmt: skip
+    early_stop: int = _option(0, "Stop after so many epochs without a better validation F1; 0: never.", low=0)
+
+    workers: int = _option(-1, "Processes that load images; -1: chosen from the processors at hand.", low=-1)
+    cache: str = _option("auto", "Keep decoded images in memory; auto: where they fit.", choices=("auto", "on", "off"))
+    device: str = _option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
+    precision: str = _option("auto", "Arithmetic; auto: bf16 where the device computes in it.",
+                             choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
+    compile: bool = _option(False, "Compile the classifier with torch.compile.")
+    seed: int = _option(0, "Seed of everything random.", low=0, high=2**31 - 1)
+    save_every: int = _option(0, "Steps between two saved states within an epoch; 0: only after each epoch.", low=0)
+    limit_train: int = _option(0, "Use at most so many training images; 0: all.", low=0)
+    limit_val: int = _option(0, "Use at most so many validation images; 0: all.", low=0)
+    track: str = _option("none", "Where to log curves besides metrics.csv.", choices=("none", "tensorboard", "wandb"))
+
+    def __post_init__(self) -> None:
+        for key in dataclasses.fields(self):
+            object.__setattr__(self, key.name, _checked(key, getattr(self, key.name)))
+        _check_augment(self.augment)
+        if self.kernel and self.kernel % 2 == 0:
+            raise UsageError(f"--kernel must be odd or 0, got {self.kernel}; take {self.kernel + 1}")
+        if self.kernel and self.sigma == 0:
+            raise UsageError("--sigma must be above 0 where --kernel blurs, got 0; give a sigma or --kernel 0")
+        if self.stage == "pretrain":
+            self._check_pretrain()
+
+    def _check_pretrain(self) -> None:
+        if not self.size:
+            raise UsageError("--size must be at least 1 in pretraining, got 0; 64 suits a laptop, 224 is the paper's")
+        if self.policy not in ("none", "apga"):
+            if self.grid > self.size:
+                raise UsageError(f"--grid must be at most --size {self.size}, got {self.grid}; take {self.size // 4}")
+            # Reflection at the border needs half a kernel of mask beyond each edge.
+            if self.kernel // 2 >= self.size:
+                raise UsageError(f"--kernel must be below twice --size {self.size}, got {self.kernel}")
+
+    @property
+    def image_augment(self) -> str | None:
+        """The technique applied to single images, None for none."""
+        return next((part for part in self.augment.split("+") if part in IMAGE_AUGMENTS), None)
+
+    @property
+    def batch_augment(self) -> str | None:
+        """The technique that mixes the images of a batch, None for none."""
+        return next((part for part in self.augment.split("+") if part in BATCH_AUGMENTS), None)
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """Return a copy with some keys changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all keys and values, in the order of the fields."""
+        return dataclasses.asdict(self)
+
+
+def load_recipe(
+    name_or_path: str | Path = "laptop",
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Recipe:
+    """Read a recipe: a shipped one by name, or a YAML file; then the environment, then `overrides`.
+
+    Args:
+        name_or_path: A name out of `recipe_names()` or the path of a YAML file.
+        overrides: Values by key, such as the flags given; None means "not given".
+        environ: Stands in for `os.environ`; `PGNM_BATCH_SIZE=32` sets `batch_size`.
+
+    Raises:
+        UsageError: No such recipe, an unknown key, or a value that cannot be used.
+    """
+    values = _read_yaml(name_or_path)
+    known = {key.name for key in dataclasses.fields(Recipe)}
+    values |= _from_environment(known, os.environ if environ is None else environ)
+    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{name_or_path}: unknown key {key!r}{_nearest(key, sorted(known))}")
+    return Recipe(**values)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes, sorted."""
+    folder = resources.files("pgnm") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
+    name = str(name_or_path)
+    if name in recipe_names():
+        text = (resources.files("pgnm") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        raise UsageError(f"--recipe must be a file or one of {', '.join(recipe_names())}; got {name!r}")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{name} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{name} must hold keys and values, got a {type(values).__name__}")
+    # A resolved recipe beside an output also tells versions and inputs; those are no options.
+    return {str(key): value for key, value in values.items() if key != "resolved"}
+
+
+def _from_environment(known: set[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    found = {
+        key: environ[_ENVIRONMENT_PREFIX + key.upper()] for key in known if _ENVIRONMENT_PREFIX + key.upper() in environ
+    }
+    return {key: yaml.safe_load(value) for key, value in found.items()}
+
+
+def _checked(key: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return `value` in the type of its field; YAML reads 1e-4 as a string and 1 as an integer."""
+    flag = "--" + key.name.replace("_", "-")
+    kind: type = type(key.default)
+    if kind is str and isinstance(value, bool):  # YAML reads on and off as true and false
+        value = "on" if value else "off"
+    try:
+        if kind is bool and not isinstance(value, bool):
+            raise ValueError
+        if kind is int and (isinstance(value, bool) or float(value) != int(value)):
+            raise ValueError
+        value = kind(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{flag} must be {_KIND_NAMES[kind]}, got {value!r}") from None
+    choices, low, high = (key.metadata[name] for name in ("choices", "low", "high"))
+    if choices and value not in choices:
+        raise UsageError(f"{flag} must be one of {', '.join(choices)}; got {value!r}{_nearest(str(value), choices)}")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise UsageError(f"{flag} must be {bounds}, got {value}")
+    return value
+
+
+_KIND_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def _check_augment(augment: str) -> None:
+    parts = augment.split("+")
+    known = ("none", *IMAGE_AUGMENTS, *BATCH_AUGMENTS)
+    for part in parts:
+        if part not in known:
+            raise UsageError(f"--augment must be made of {', '.join(known)}; got {part!r}{_nearest(part, known)}")
+    for group in (IMAGE_AUGMENTS, BATCH_AUGMENTS):
+        if sum(part in group for part in parts) > 1:
+            raise UsageError(f"--augment takes at most one of {', '.join(group)}; got {augment!r}")
+
+
+def _nearest(word: str, known: "tuple[str, ...] | list[str]") -> str:
+    matches = difflib.get_close_matches(word, known, n=3)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""

@@ -1,0 +1,110 @@
+"""Decode images, and keep them decoded in memory where they fit."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from pgnm.errors import SplitError
+
+Image = NDArray[np.uint8]
+"""An image, (H, W) or (H, W, 3) in RGB order, uint8 0-255."""
+
+# Share of the memory at hand that decoded images may take with `cache: auto`.
+_CACHE_SHARE = 0.4
+_SAMPLED = 128
+
+
+def decode_image(path: Path) -> Image:
+    """Read the image file `path` as 8 bits; grey images keep one channel, any other gets three.
+
+    Returns:
+        (H, W) or (H, W, 3) RGB uint8.
+
+    Raises:
+        SplitError: The file is missing or no image.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if data.size else None
+        if image is None:  # a format that OpenCV does not read
+            with PillowImage.open(BytesIO(data.tobytes())) as opened:
+                grey = opened.mode in ("1", "L", "I;16", "I", "F")
+                return np.asarray(opened.convert("L" if grey else "RGB"), np.uint8)
+    except OSError as error:
+        raise SplitError(f"{path} cannot be read as an image ({error}); remove it and split again") from None
+    return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class ImageStore:
+    """The images of one part of a split, by row: from memory where kept, else from disk.
+
+    Kept images lie in one shared tensor, so that loader processes see them without a copy.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = list(paths)
+        self._pixels: torch.Tensor | None = None
+        self._starts = np.zeros(1, np.int64)
+        self._shapes: list[tuple[int, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the images are kept in memory."""
+        return self._pixels is not None
+
+    def __getitem__(self, row: int) -> Image:
+        if self._pixels is None:
+            return decode_image(self._paths[row])
+        return self._pixels.numpy()[self._starts[row] : self._starts[row + 1]].reshape(self._shapes[row])
+
+    def keep(self, notice: Callable[[int], None] = lambda done: None) -> None:
+        """Decode every image into memory; `notice` hears how many are done."""
+        images: list[Image] = []
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for image in pool.map(decode_image, self._paths):
+                images.append(image)
+                if len(images) % 256 == 0:
+                    notice(len(images))
+        self._shapes = [image.shape for image in images]
+        self._starts = np.concatenate([[0], np.cumsum([image.size for image in images], dtype=np.int64)])
+        pixels = torch.empty(int(self._starts[-1]), dtype=torch.uint8).share_memory_()
+        flat = pixels.numpy()
+        for row, image in enumerate(images):
+            flat[self._starts[row] : self._starts[row + 1]] = image.ravel()
+        self._pixels = pixels
+
+    def estimate_bytes(self) -> int:
+        """Return the memory that all images would take, from the headers of some of them."""
+        rows = np.linspace(0, len(self) - 1, min(_SAMPLED, len(self))).astype(int)
+        sizes = []
+        for row in rows:
+            try:
+                with PillowImage.open(self._paths[row]) as opened:
+                    sizes.append(opened.width * opened.height * (1 if opened.mode in ("1", "L", "I;16") else 3))
+            except OSError:
+                sizes.append(decode_image(self._paths[row]).size)
+        return int(np.mean(sizes) * len(self))
+
+    def fits(self) -> bool:
+        """Tell whether all images take a moderate share of the memory at hand."""
+        ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return self.estimate_bytes() < _available_memory() * _CACHE_SHARE / ranks
+
+
+def _available_memory() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux: assume a small laptop
+        return 4 * 2**30

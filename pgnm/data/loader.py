@@ -1,0 +1,248 @@
+"""Batches of tensors whose order and augmentation depend on seed, epoch and index only."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
+
+from pgnm.config import Recipe
+from pgnm.data.images import Image, ImageStore
+from pgnm.data.split import Split
+from pgnm.data.transforms import Transform, eval_transform, train_transform
+from pgnm.errors import SplitError
+from pgnm.progress import Progress, ProgressCallback, ignore_progress
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""images (B, 3, H, W) float32 normalised; targets (B,) int64, or (B, C) float32 where a batch was mixed; rows (B,)."""
+
+_Key = tuple[int, int]  # epoch, row
+
+# Streams of random numbers that must not run in step with each other.
+_ORDER, _IMAGE, _MIX, _SUBSET = range(4)
+
+
+def derive_seed(*parts: int) -> int:
+    """Derive a 63-bit seed from integers, such as seed, epoch and row; unequal parts give unrelated seeds."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Loader:
+    """Batches of one part of a split.
+
+    Iterating gives one pass over the part in its plain order; `epoch` gives the shuffled passes of training.
+    """
+
+    def __init__(
+        self,
+        dataset: "_Images",
+        sampler: "_BatchSampler",
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        workers: int,
+        mix: Any = None,
+    ) -> None:
+        self._dataset, self._sampler, self._mix = dataset, sampler, mix
+        self._recipe, self._device = recipe, device
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=_collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_start_worker if workers else None,
+            generator=torch.Generator(),  # its own, since each pass draws a number from it
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self._sampler)
+
+    @property
+    def n_images(self) -> int:
+        """Number of images of the part, after any limit."""
+        return len(self._dataset)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table of the images; the third tensor of a batch indexes its rows."""
+        return self._dataset.frame
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch from batch `start` on, on the loader's device, channels last."""
+        self._sampler.epoch, self._sampler.start = epoch, start
+        mean, std = 255 * self._recipe.mean, 255 * self._recipe.std
+        for number, (pixels, targets, rows) in enumerate(self._loader, start):
+            pixels = pixels.to(self._device, non_blocking=True)
+            targets = targets.to(self._device, non_blocking=True)
+            # Permuted from (B, H, W, C), the tensor is channels-last without a copy.
+            images = pixels.permute(0, 3, 1, 2).float().sub_(mean).div_(std)
+            if images.shape[1] == 1:
+                images = images.expand(-1, 3, -1, -1)
+            images = images.contiguous(memory_format=torch.channels_last)
+            if self._mix is not None:
+                with seeded(derive_seed(self._recipe.seed, _MIX, epoch, number)):
+                    images, targets = self._mix(images, targets)
+            yield images, targets, rows
+
+
+def build_loader(
+    split: Split,
+    part: str,
+    recipe: Recipe,
+    *,
+    train: bool = False,
+    device: str | torch.device = "cpu",
+    rank: int = 0,
+    world: int = 1,
+    progress: ProgressCallback = ignore_progress,
+) -> Loader:
+    """Build the loader of one part of a split.
+
+    Args:
+        split: The split folder as read.
+        part: train, val or test.
+        recipe: Size, batch size, augmentation, workers, cache, limits and seed.
+        train: Shuffle, augment, mix, and drop the last incomplete batch; else every image once, in order, plain.
+        device: Where the tensors go.
+        rank: Number of this process; each takes its share of every batch.
+        world: Number of processes.
+        progress: Hears of the decoding where images are kept in memory.
+
+    Raises:
+        SplitError: The part holds no images, or one cannot be decoded.
+    """
+    frame = split.part(part)
+    if frame.empty:
+        raise SplitError(
+            f"{split.folder / part}.csv holds no images; give {part} a share with: radrefine split --ratios"
+        )
+    frame = _limited(frame, {"train": recipe.limit_train, "val": recipe.limit_val}.get(part, 0), recipe.seed)
+    store = ImageStore([split.root / path for path in frame["path"]])
+    if recipe.cache == "on" or (recipe.cache == "auto" and store.fits()):
+        store.keep(lambda done: progress(Progress(f"reading {part}", done, len(store))))
+    transform = train_transform(recipe) if train else eval_transform(recipe)
+    dataset = _Images(store, frame, transform, recipe.seed if train else None)
+    weights = _class_weights(split, frame) if train and recipe.class_balance == "sampler" else None
+    sampler = _BatchSampler(len(frame), recipe.batch_size, recipe.seed, train, rank, world, weights)
+    mix = _build_mix(recipe, len(split.class_names)) if train else None
+    workers = _choose_workers(recipe.workers, store, world)
+    return Loader(dataset, sampler, recipe, device=torch.device(device), workers=workers, mix=mix)
+
+
+class _Images(Dataset):
+    """Transformed images by (epoch, row), whole batches at a time."""
+
+    def __init__(self, store: ImageStore, frame: pd.DataFrame, transform: Transform, seed: int | None) -> None:
+        self._store, self.frame, self._transform, self._seed = store, frame, transform, seed
+        self._targets = frame["class_index"].to_numpy(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, key: _Key) -> tuple[Image, int, int]:
+        epoch, row = key
+        if self._seed is not None:
+            torch.default_generator.manual_seed(derive_seed(self._seed, _IMAGE, epoch, row))
+        return self._transform(self._store[row]), int(self._targets[row]), row
+
+    def __getitems__(self, keys: list[_Key]) -> list[tuple[Image, int, int]]:
+        with seeded(0):
+            return [self[key] for key in keys]
+
+
+class _BatchSampler(Sampler[list[_Key]]):
+    """Keys of the batches of an epoch, this rank's share; every rank sees equally many batches."""
+
+    def __init__(
+        self, n: int, batch_size: int, seed: int, train: bool, rank: int, world: int, weights: torch.Tensor | None
+    ) -> None:
+        self._n, self._seed, self._train, self._rank, self._world = n, seed, train, rank, world
+        self._weights = weights
+        # With fewer images than a batch holds, all of them make one smaller batch.
+        self._per_rank = min(batch_size, max(1, n // world)) if train else batch_size
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        whole = self._per_rank * self._world
+        return self._n // whole if self._train else -(-self._n // whole)
+
+    def __iter__(self) -> Iterator[list[_Key]]:
+        order, whole = self._order(), self._per_rank * self._world
+        for number in range(self.start, len(self)):
+            batch = order[number * whole : (number + 1) * whole]
+            share = -(-len(batch) // self._world)
+            yield [(self.epoch, row) for row in batch[self._rank * share : (self._rank + 1) * share].tolist()]
+
+    def _order(self) -> torch.Tensor:
+        if not self._train:
+            return torch.arange(self._n)
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, _ORDER, self.epoch))
+        if self._weights is not None:
+            return torch.multinomial(self._weights, self._n, replacement=True, generator=generator)
+        return torch.randperm(self._n, generator=generator)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block with torch's default CPU generator seeded, and put it back as it was."""
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _collate(items: list[tuple[Image, int, int]]) -> Batch:
+    images = [image for image, _, _ in items]
+    if all(image.ndim == 2 for image in images):
+        pixels = np.stack(images)[..., None]
+    else:
+        pixels = np.stack([image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images])
+    targets, rows = (torch.tensor([item[place] for item in items]) for place in (1, 2))
+    return torch.from_numpy(pixels), targets, rows
+
+
+def _start_worker(_: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _limited(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    if not limit or limit >= len(frame):
+        return frame
+    rows = np.random.default_rng([seed, _SUBSET]).permutation(len(frame))[:limit]
+    return frame.iloc[np.sort(rows)].reset_index(drop=True)
+
+
+def _class_weights(split: Split, frame: pd.DataFrame) -> torch.Tensor:
+    counts = np.bincount(frame["class_index"], minlength=len(split.class_names))
+    return torch.from_numpy(1.0 / counts[frame["class_index"]])
+
+
+def _build_mix(recipe: Recipe, n_classes: int) -> Any:
+    kinds = {"cutmix": v2.CutMix, "mixup": v2.MixUp}
+    if recipe.batch_augment is None:
+        return None
+    return kinds[recipe.batch_augment](alpha=recipe.mix_alpha, num_classes=n_classes)
+
+
+def _choose_workers(wanted: int, store: ImageStore, world: int) -> int:
+    if wanted >= 0:
+        return wanted
+    if store.kept and len(store) < 512:  # starting processes would take longer than the work
+        return 0
+    return max(1, min(8, len(os.sched_getaffinity(0)) // world))

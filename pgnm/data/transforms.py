@@ -1,0 +1,53 @@
+"""Turn one decoded image into a square one: augmented for training, plain for evaluation."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image as PillowImage
+from torchvision.transforms import InterpolationMode, v2
+
+from pgnm.config import Recipe
+from pgnm.data.images import Image
+
+# The paper evaluates on the central 224 of images resized to 256 (section 1.4).
+_RESIZE_RATIO = 256 / 224
+_RANDAUGMENT_MAGNITUDE = 9
+_AUGMIX_SEVERITY = 3
+_BILINEAR = InterpolationMode.BILINEAR
+
+Transform = Callable[[Image], Image]
+
+
+def train_transform(recipe: Recipe) -> Transform:
+    """Build the training augmentation: random resized crop, flip, then the recipe's technique.
+
+    Randomness comes from torch's default CPU generator. Grey images stay grey: each of these operations does the
+    same to three equal channels as to one, at a third of the cost.
+    """
+    steps = [
+        v2.RandomResizedCrop(recipe.size, scale=(recipe.crop_min, 1.0), interpolation=_BILINEAR, antialias=True),
+        v2.RandomHorizontalFlip(0.5),
+    ]
+    if recipe.image_augment == "autoaugment":
+        steps.append(v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, interpolation=_BILINEAR))
+    elif recipe.image_augment == "randaugment":
+        steps.append(v2.RandAugment(magnitude=_RANDAUGMENT_MAGNITUDE, interpolation=_BILINEAR))
+    elif recipe.image_augment == "augmix":
+        steps.append(v2.AugMix(severity=_AUGMIX_SEVERITY, interpolation=_BILINEAR))
+    return _on_pillow(v2.Compose(steps))
+
+
+def eval_transform(recipe: Recipe) -> Transform:
+    """Build the evaluation transform: resize the shorter side to 256/224 of the size, take the centre."""
+    steps = [
+        v2.Resize(round(recipe.size * _RESIZE_RATIO), interpolation=_BILINEAR, antialias=True),
+        v2.CenterCrop(recipe.size),
+    ]
+    return _on_pillow(v2.Compose(steps))
+
+
+def _on_pillow(compose: v2.Compose) -> Transform:
+    def transform(image: Image) -> Image:
+        return np.asarray(compose(PillowImage.fromarray(image)))
+
+    return transform

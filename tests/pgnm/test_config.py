@@ -1,0 +1,66 @@
+"""Recipes: precedence, checks, and every shipped file."""
+
+import dataclasses
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from pgnm.config import Recipe, load_recipe, recipe_names
+from pgnm.errors import UsageError
+
+
+def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("epochs: 2\nlr: 0.5\nbatch_size: 8\n")
+    recipe = load_recipe(file, {"epochs": 9, "lr": None}, {"PGNM_EPOCHS": "7", "PGNM_LR": "0.25"})
+    assert (recipe.epochs, recipe.lr, recipe.batch_size) == (9, 0.25, 8)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_valid_and_explains_itself(name: str) -> None:
+    assert load_recipe(name, environ={}).stage in ("pretrain", "finetune")
+    text = (resources.files("pgnm") / "recipes" / f"{name}.yaml").read_text()
+    assert text.startswith("# ")
+    assert all("#" in line for line in text.splitlines() if line.strip())
+
+
+def test_every_key_has_help() -> None:
+    assert all(key.metadata["help"].endswith((".", ")")) for key in dataclasses.fields(Recipe))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"grid": 65}, "--grid must be at most --size 64, got 65"),
+        ({"kernel": 4}, "--kernel must be odd or 0, got 4"),
+        ({"epochs": 0}, "--epochs must be at least 1, got 0"),
+        ({"epochs": "many"}, "--epochs must be a whole number, got 'many'"),
+        ({"policy": "betta"}, "did you mean beta"),
+        ({"augment": "cutmix+mixup"}, "at most one of cutmix, mixup"),
+        ({"augment": "autoagument"}, "did you mean autoaugment"),
+        ({"batchsize": 3}, "did you mean batch_size"),
+        ({"prior_weight": 1.5}, "--prior-weight must be between 0 and 1, got 1.5"),
+    ],
+)
+def test_a_wrong_value_names_its_flag(change: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError, match=told.replace("(", r"\(")):
+        load_recipe("laptop", change, {})
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="laptop"):
+        load_recipe("desktop", environ={})
+
+
+def test_yaml_words_and_numbers_take_the_type_of_their_key(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("cache: off\nlr: 1e-3\nepochs: 3\nclip_grad: 1\n")
+    recipe = load_recipe(file, environ={})
+    assert (recipe.cache, recipe.lr, recipe.epochs) == ("off", 0.001, 3)
+    assert isinstance(recipe.clip_grad, float)
+
+
+def test_a_combined_augment_splits_into_its_techniques() -> None:
+    recipe = load_recipe("laptop", {"augment": "cutmix+autoaugment"}, {})
+    assert (recipe.image_augment, recipe.batch_augment) == ("autoaugment", "cutmix")

@@ -1,0 +1,184 @@
+"""Reading split folders, decoding, augmenting and batching."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pgnm.config import Recipe
+from pgnm.data import build_loader, decode_image, load_split
+from pgnm.data.images import ImageStore
+from pgnm.data.loader import seeded
+from pgnm.data.transforms import train_transform
+from pgnm.errors import LeakageError, SplitError
+
+MakeSplit = Callable[..., Path]
+RECIPE = Recipe(size=16, batch_size=8, grid=4, workers=0)
+
+
+def batches(folder: Path, recipe: Recipe = RECIPE, *, epoch: int = 0, **options: int) -> list[torch.Tensor]:
+    loader = build_loader(load_split(folder), "train", recipe, train=True, **options)
+    return [tensor for batch in loader.epoch(epoch) for tensor in batch]
+
+
+def equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_split_is_read_with_its_classes_and_parts(make_split: MakeSplit) -> None:
+    split = load_split(make_split())
+    assert split.class_names[2] == "US__breast__benign"
+    assert [len(split.part(part)) for part in ("train", "val", "test")] == [24, 9, 6]
+    assert split.class_counts().tolist() == [8, 8, 8]
+    assert set(split.hashes) == {"train.csv", "val.csv", "test.csv", "classes.csv", "split.json"}
+
+
+@pytest.mark.parametrize("column", ["path", "group"])
+def test_an_image_in_two_parts_is_refused_unless_allowed(make_split: MakeSplit, column: str) -> None:
+    folder = make_split()
+    train, val = (pd.read_csv(folder / f"{part}.csv") for part in ("train", "val"))
+    val.loc[0, column] = train.loc[3, column]
+    val.to_csv(folder / "val.csv", index=False)
+    with pytest.raises(LeakageError, match=column) as caught:
+        load_split(folder)
+    assert caught.value.exit_code == 4
+    assert len(load_split(folder, allow_leakage=True).val) == 9
+
+
+def test_a_proof_that_tells_of_shared_files_is_believed(make_split: MakeSplit) -> None:
+    folder = make_split()
+    about = json.loads((folder / "split.json").read_text())
+    about["proof"]["shared_file_hashes"] = 2
+    (folder / "split.json").write_text(json.dumps(about))
+    with pytest.raises(LeakageError, match="shared_file_hashes: 2"):
+        load_split(folder)
+
+
+def test_a_folder_that_is_no_split_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SplitError, match="radrefine split"):
+        load_split(tmp_path)
+
+
+def test_a_class_outside_the_list_names_its_image(make_split: MakeSplit) -> None:
+    folder = make_split()
+    frame = pd.read_csv(folder / "test.csv")
+    frame.loc[1, "class_index"] = 3
+    frame.to_csv(folder / "test.csv", index=False)
+    with pytest.raises(SplitError, match="the class 3"):
+        load_split(folder)
+
+
+def test_decoding_keeps_grey_grey_and_colour_in_rgb_order(tmp_path: Path) -> None:
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    colour = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    cv2.imwrite(str(tmp_path / "colour.png"), colour[..., ::-1])
+    assert np.array_equal(decode_image(tmp_path / "grey.png"), grey)
+    assert np.array_equal(decode_image(tmp_path / "colour.png"), colour)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text"])
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(SplitError, match=r"broken\.png"):
+        decode_image(tmp_path / "broken.png")
+
+
+def test_kept_images_equal_those_on_disk(make_split: MakeSplit) -> None:
+    split = load_split(make_split(colour=True))
+    paths = [split.root / path for path in split.train["path"]]
+    kept, read = ImageStore(paths), ImageStore(paths)
+    kept.keep()
+    assert kept.kept and not read.kept
+    assert all(np.array_equal(kept[row], read[row]) for row in range(len(paths)))
+
+
+@pytest.mark.parametrize("change", [{"workers": 2}, {"cache": "off"}])
+def test_batches_depend_on_neither_workers_nor_cache(make_split: MakeSplit, change: dict[str, object]) -> None:
+    folder = make_split(colour=True)
+    assert equal(batches(folder), batches(folder, RECIPE.replace(**change)))
+
+
+def test_seed_and_epoch_change_order_and_augmentation(make_split: MakeSplit) -> None:
+    folder = make_split()
+    first = batches(folder)
+    assert equal(first, batches(folder))
+    assert not torch.equal(first[2], batches(folder, epoch=1)[2])
+    assert not torch.equal(first[2], batches(folder, RECIPE.replace(seed=1))[2])
+
+
+def test_an_epoch_goes_on_from_any_batch(make_split: MakeSplit) -> None:
+    loader = build_loader(load_split(make_split()), "train", RECIPE.replace(augment="cutmix"), train=True)
+    whole = [tensor for batch in loader.epoch(3) for tensor in batch]
+    rest = [tensor for batch in loader.epoch(3, start=1) for tensor in batch]
+    assert equal(whole[3:], rest)
+
+
+def test_two_ranks_see_together_what_one_sees(make_split: MakeSplit) -> None:
+    folder = make_split()
+    whole = batches(folder)
+    halves = [batches(folder, RECIPE.replace(batch_size=4), rank=rank, world=2) for rank in range(2)]
+    assert equal(whole, [torch.cat(pair) for pair in zip(*halves, strict=True)])
+
+
+def test_loading_leaves_the_global_random_numbers_alone(make_split: MakeSplit) -> None:
+    before = torch.get_rng_state()
+    batches(make_split(), RECIPE.replace(augment="mixup+randaugment"))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_evaluation_shows_every_image_once_plain_and_in_order(make_split: MakeSplit) -> None:
+    loader = build_loader(load_split(make_split()), "val", RECIPE)
+    images, targets, rows = (torch.cat(parts) for parts in zip(*loader, strict=True))
+    assert rows.tolist() == list(range(9)) and loader.frame["class_index"].tolist() == targets.tolist()
+    assert images.shape == (9, 3, 16, 16) and images.dtype == torch.float32
+    assert images.min() >= (0 - 0.3162) / 0.3213 and images.max() <= (1 - 0.3162) / 0.3213
+
+
+def test_plain_images_are_normalised(tmp_path: Path, make_split: MakeSplit) -> None:
+    folder = make_split()
+    split = load_split(folder)
+    for path in split.val["path"]:
+        cv2.imwrite(str(split.root / path), np.full((20, 20), 51, np.uint8))
+    images, _, _ = next(iter(build_loader(split, "val", RECIPE)))
+    assert torch.allclose(images, torch.tensor((0.2 - 0.3162) / 0.3213), atol=1e-5)
+
+
+@pytest.mark.parametrize("augment", ["none", "autoaugment", "randaugment", "augmix"])
+def test_a_grey_image_is_augmented_as_its_colour_copy(augment: str) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (40, 32)).astype(np.uint8)
+    transform = train_transform(Recipe(size=24, grid=4, augment=augment))
+    for seed in range(40):
+        with seeded(seed):
+            one = transform(grey)
+        with seeded(seed):
+            three = transform(np.repeat(grey[..., None], 3, axis=2))
+        rounding = 1 if augment == "augmix" else 0  # it blends in floating point
+        assert np.abs(one[..., None].astype(int) - three).max() <= rounding
+
+
+def test_mixed_batches_have_soft_targets(make_split: MakeSplit) -> None:
+    _, targets, _ = batches(make_split(), RECIPE.replace(augment="cutmix+autoaugment"))[:3]
+    assert targets.shape == (8, 3)
+    assert torch.allclose(targets.sum(1), torch.ones(8))
+
+
+def test_limits_take_the_same_images_every_time(make_split: MakeSplit) -> None:
+    split = load_split(make_split())
+    recipe = RECIPE.replace(limit_train=10, limit_val=4)
+    loaders = [build_loader(split, "train", recipe, train=True) for _ in range(2)]
+    assert loaders[0].n_images == 10 and loaders[0].frame.equals(loaders[1].frame)
+    assert build_loader(split, "val", recipe).n_images == 4
+
+
+def test_a_weighted_sampler_shows_rare_classes_more_often(make_split: MakeSplit) -> None:
+    folder = make_split(n_train=60)
+    frame = pd.read_csv(folder / "train.csv")
+    frame[(frame["class_index"] != 2) | (frame.index < 12)].to_csv(folder / "train.csv", index=False)
+    tensors = batches(folder, RECIPE.replace(class_balance="sampler", batch_size=40))
+    assert np.bincount(tensors[1], minlength=3).min() >= 8

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.radrefine.report import report
+
 app = typer.Typer(
     name="radrefine",
     help="Turn a raw medical image collection into a refined, leak-free, published dataset.",
@@ -28,6 +30,9 @@ def _radrefine(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(report)
 
 
 def main() -> None:

@@ -1,0 +1,164 @@
+"""Choose the images of the gallery, worst first, and put their pictures beside the page."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radrefine.errors import ImageError
+from radrefine.files import write_bytes
+from radrefine.images import decode_image, encode_png
+from radrefine.progress import Progress, ProgressCallback
+from radrefine.sources import Member, open_members, read_bytes
+
+# The worst images tell what goes wrong; a share drawn at random tells what is usual.
+_SHARE_WORST = 0.75
+# Images of these kinds are refined into a PNG named after the source, `a.jpg` -> `a.jpg.png`.
+_REENCODED = {".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+
+
+@dataclass(slots=True)
+class GalleryItem:
+    """One image of the gallery; the pictures are paths relative to the page, empty where there is none."""
+
+    path: str
+    label: str
+    status: str
+    width: int
+    height: int
+    residual: float
+    mask_fraction: float
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    before: str = ""
+    mask: str = ""
+    after: str = ""
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the item as the page's script reads it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def choose_items(manifest: pd.DataFrame, findings: pd.DataFrame, *, sample: int, seed: int) -> list[GalleryItem]:
+    """Choose the images to show.
+
+    Three quarters are the worst: highest `residual_score` first, then the largest replaced share. The rest is drawn at
+    random from the other images that were looked at.
+
+    Args:
+        manifest: The table `manifest.parquet`.
+        findings: The table `findings.parquet`.
+        sample: How many to choose; 0 for all that were looked at.
+        seed: Seed of the random part.
+
+    Returns:
+        Items without pictures, worst first.
+    """
+    looked_at = manifest[manifest["status"].isin(["refined", "clean"])]
+    order = looked_at.sort_values(
+        ["residual_score", "mask_fraction", "path"], ascending=[False, False, True], na_position="last"
+    )
+    if 0 < sample < len(order):
+        n_worst = round(sample * _SHARE_WORST)
+        rest = order.iloc[n_worst:].sample(sample - n_worst, random_state=np.random.default_rng(seed))
+        order = pd.concat([order.iloc[:n_worst], rest])
+    by_path: dict[str, list[dict[str, Any]]] = {str(path): [] for path in order["path"]}
+    columns = ["path", "kind", "x", "y", "width", "height", "score", "removed"]
+    for row in findings.loc[findings["path"].isin(list(by_path)), columns].to_dict("records"):
+        by_path[str(row.pop("path"))].append(_plain(row))
+    return [
+        GalleryItem(
+            path=str(row["path"]),
+            label=str(row["label"]),
+            status=str(row["status"]),
+            width=int(row["width"]),
+            height=int(row["height"]),
+            residual=_rounded(row["residual_score"]),
+            mask_fraction=_rounded(row["mask_fraction"], 6),
+            findings=by_path[str(row["path"])],
+        )
+        for row in order.to_dict("records")
+    ]
+
+
+def write_pictures(
+    items: list[GalleryItem], refined: Path, source: Path | None, out: Path, progress: ProgressCallback
+) -> None:
+    """Write the pictures of `items` below `out` and note their places in the items.
+
+    Args:
+        items: The images to show; changed in place.
+        refined: The refined folder.
+        source: Folder or archive of the images before refinement; None leaves those pictures out.
+        out: Folder of the page.
+        progress: Receives the state of the work.
+    """
+    by_path = {item.path: item for item in items}
+    for done, (number, item) in enumerate(enumerate(items), start=1):
+        name = f"{number:06d}.png"
+        item.after = _copy(refined / "images" / item.path, out / "after" / name, out)
+        item.mask = _copy(refined / "masks" / item.path, out / "mask" / name, out)
+        progress(Progress("pictures", done, len(items)))
+    if source is not None and items:
+        numbers = {item.path: number for number, item in enumerate(items)}
+        _write_before(by_path, numbers, source, out)
+
+
+def _copy(source: Path, target: Path, out: Path) -> str:
+    if not source.is_file():
+        return ""
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)
+    return target.relative_to(out).as_posix()
+
+
+def _write_before(items: Mapping[str, GalleryItem], numbers: Mapping[str, int], source: Path, out: Path) -> None:
+    for path, data in _read_sources(source, set(items)):
+        target = out / "before" / f"{numbers[path]:06d}.png"
+        # A source that changed since it was refined may be unreadable now; the page says that the picture is missing.
+        with contextlib.suppress(ImageError):
+            write_bytes(target, encode_png(decode_image(data)))
+            items[path].before = target.relative_to(out).as_posix()
+
+
+def _read_sources(source: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the manifest path and the bytes of the `wanted` images that the source still holds."""
+    if source.is_dir():
+        # A folder of a million files need not be listed to find a few hundred.
+        for path in sorted(wanted):
+            for name in (path, source_name(path)):
+                if (source / name).is_file():
+                    yield path, (source / name).read_bytes()
+                    break
+        return
+    by_source = {source_name(path): path for path in wanted} | {path: path for path in wanted}
+    for member in open_members(source).members():
+        if isinstance(member, Member) and member.path in by_source:
+            with contextlib.suppress(ImageError):
+                yield by_source[member.path], read_bytes(member.locator)
+
+
+def source_name(path: str) -> str:
+    """Return the name in the source of the refined image `path`: `a.jpg.png` was made from `a.jpg`."""
+    stem = PurePosixPath(path).with_suffix("")
+    return stem.as_posix() if stem.suffix.lower() in _REENCODED else path
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        "kind": str(row["kind"]),
+        "x": int(row["x"]),
+        "y": int(row["y"]),
+        "width": int(row["width"]),
+        "height": int(row["height"]),
+        "score": _rounded(row["score"]),
+        "removed": bool(row["removed"]),
+    }
+
+
+def _rounded(value: Any, digits: int = 4) -> float:
+    return 0.0 if pd.isna(value) else round(float(value), digits)

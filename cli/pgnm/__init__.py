@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.pgnm.eval import eval_
+
 app = typer.Typer(
     name="pgnm",
     help="Pretrain, finetune and judge image classifiers with a learned noise mask.",
@@ -28,6 +30,9 @@ def _pgnm(
     ] = False,
 ) -> None:
     pass
+
+
+app.command("eval")(eval_)
 
 
 def main() -> None:

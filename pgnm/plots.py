@@ -1,0 +1,355 @@
+"""Figures: the paper's and those of an evaluation; readable in print and with any colour vision.
+
+Colours are those of Okabe and Ito, and no line is told apart by colour alone. Every function returns a figure that
+`save_figure` writes; none touches matplotlib's global state.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, ParamSpec
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+from numpy.typing import NDArray
+
+from pgnm.files import atomic_path
+
+_P = ParamSpec("_P")
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8A8A00")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+_STYLE: Final[Any] = {
+    "font.size": 9,
+    "axes.labelsize": 8,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+}
+# Above so many classes, names beside the axes cannot be read any more.
+_MOST_NAMED = 40
+_MOST_ROWS = 90
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure atomically in the format of its suffix (.png at 200 dpi, .pdf, .svg) and return the path."""
+    # Without a date, the same figure gives the same file.
+    metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Date": None} if path.suffix == ".svg" else None
+    with rc_context(_STYLE), atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)
+    return path
+
+
+def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Run a drawing function under this module's style, without touching the global one."""
+
+    @functools.wraps(draw)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return run
+
+
+def _subplots(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray]:
+    """Return a figure of rows x columns axes, each of the given size in inches."""
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _short(name: str) -> str:
+    """Shorten a label such as US__breast__benign to what fits beside an axis."""
+    text = name.replace("__", " ").replace("_", " ")
+    return text if len(text) <= 28 else text[:27] + "…"
+
+
+@_styled
+def plot_confusion(confusion: NDArray, names: Sequence[str]) -> Figure:
+    """Draw a confusion matrix as shares of each target's images, with counts where they can be read."""
+    n = len(names)
+    total = confusion.sum(axis=1, keepdims=True)
+    share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
+    side = float(np.clip(0.42 * n, 3.2, 12))
+    figure, axes = _subplots(1, 1, side + 1.6, side)
+    axis = axes[0, 0]
+    axis.grid(False)
+    picture = axis.imshow(share, vmin=0, vmax=1, interpolation="nearest")
+    figure.colorbar(picture, ax=axis, label="share of the target's images", shrink=0.8)
+    axis.set(xlabel="prediction", ylabel="target")
+    if n <= _MOST_NAMED:
+        labels = [_short(name) for name in names]
+        axis.set_xticks(range(n), labels, rotation=90)
+        axis.set_yticks(range(n), labels)
+    if n <= 20:
+        for (row, column), value in np.ndenumerate(confusion):
+            if value:
+                ink = "black" if share[row, column] > 0.5 else "white"
+                axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=ink)
+    return figure
+
+
+@_styled
+def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw accuracy against confidence for one or more tables of `metrics.reliability`, with the images per bin."""
+    figure, axes = _subplots(2, 1, 4.4, 2.2)
+    figure.set_size_inches(4.4, 5.0)
+    curve, bars = axes[:, 0]
+    curve.plot([0, 1], [0, 1], color="#888888", linewidth=1, label="perfect calibration")
+    width = 0.9 / max(1, len(tables))
+    for i, (name, table) in enumerate(tables.items()):
+        filled = table[table["n"] > 0]
+        curve.plot(filled["confidence"], filled["accuracy"], label=name, **_line(i))
+        step = float(table["upper"].iloc[0] - table["lower"].iloc[0])
+        left = table["lower"] + step * (0.05 + width * i)
+        bars.bar(left, table["n"] / table["n"].sum(), step * width, align="edge", color=COLOURS[i], label=name)
+    curve.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    curve.legend(loc="lower right")
+    bars.set(xlabel="confidence", ylabel="share of images", xlim=(0, 1))
+    return figure
+
+
+def _line(i: int, *, marker: bool = True) -> dict[str, object]:
+    style: dict[str, object] = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i % len(LINES)]}
+    return style | ({"marker": MARKERS[i % len(MARKERS)], "markersize": 4} if marker else {})
+
+
+@_styled
+def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the training curves of one or more runs from their metrics.csv: every pair of columns that is there.
+
+    Args:
+        runs: metrics.csv by name of the run, with `epoch` and any of the columns drawn.
+    """
+    wanted = {
+        "train_loss": "training loss",
+        "val_loss": "validation loss",
+        "val_f1": "validation macro F1",
+        "val_balanced_accuracy": "validation balanced accuracy",
+        "lr": "learning rate",
+        "images_per_second": "images per second",
+    }
+    there = [name for name in wanted if any(name in table for table in runs.values())]
+    columns = min(3, max(1, len(there)))
+    figure, axes = _subplots(-(-max(1, len(there)) // columns), columns, 3.0, 2.3)
+    for axis, name in zip(axes.flat, there, strict=False):
+        for i, (run, table) in enumerate(runs.items()):
+            if name in table:
+                axis.plot(table["epoch"], table[name], label=run, **_line(i, marker=len(table) <= 15))
+        axis.set(xlabel="epoch", ylabel=wanted[name])
+    _finish_grid(figure, axes, len(there), legend=len(runs) > 1)
+    return figure
+
+
+def _finish_grid(figure: Figure, axes: NDArray, used: int, *, legend: bool) -> None:
+    for axis in list(axes.flat)[used:]:
+        axis.set_visible(False)
+    if legend and used:
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+
+
+@_styled
+def plot_policy(table: pd.DataFrame) -> Figure:
+    """Draw how the shapes of the mask's Beta distributions move over the epochs (method, section 1.3).
+
+    Args:
+        table: metrics.csv of a pretrained run, with `epoch` and the columns of the policy's log: alpha_p05, alpha_p50,
+            alpha_p95, the same of beta, mask_mean, mask_std, policy_entropy, share_at_bound; those that are there.
+    """
+    panels = [
+        panel
+        for panel in (
+            ("alpha", ["alpha_p50"], ("alpha_p05", "alpha_p95")),
+            ("beta", ["beta_p50"], ("beta_p05", "beta_p95")),
+            ("mask", ["mask_mean", "mask_std"], None),
+            ("policy entropy (nats)", ["policy_entropy"], None),
+            ("share of shapes at a bound", ["share_at_bound"], None),
+        )
+        if any(name in table for name in panel[1])
+    ]
+    columns = min(3, max(1, len(panels)))
+    figure, axes = _subplots(-(-max(1, len(panels)) // columns), columns, 3.0, 2.3)
+    for axis, (title, names, band) in zip(axes.flat, panels, strict=False):
+        for i, name in enumerate(name for name in names if name in table):
+            axis.plot(table["epoch"], table[name], label=name.replace("_", " "), **_line(i, marker=len(table) <= 15))
+        if band and all(name in table for name in band):
+            axis.fill_between(table["epoch"], table[band[0]], table[band[1]], color=COLOURS[0], alpha=0.2, linewidth=0)
+            axis.set_yscale("log")
+            title += " (median, 5 to 95 %)"
+        if len(names) > 1:
+            axis.legend()
+        if names[0] == "share_at_bound":
+            axis.set_ylim(-0.02, 1.02)
+        axis.set(xlabel="epoch", ylabel=title)
+    _finish_grid(figure, axes, len(panels), legend=False)
+    return figure
+
+
+@_styled
+def plot_low_shot(results: pd.DataFrame) -> Figure:
+    """Draw the low-shot curves (figure 5): a panel per set, a line per backbone, one standard deviation around it.
+
+    Args:
+        results: A row per trial with `set`, `backbone`, `samples` and `f1`.
+    """
+    sets = list(dict.fromkeys(results["set"]))
+    backbones = list(dict.fromkeys(results["backbone"]))
+    columns = min(2, len(sets))
+    figure, axes = _subplots(-(-len(sets) // columns), columns, 3.6, 2.8)
+    for axis, name in zip(axes.flat, sets, strict=False):
+        for i, backbone in enumerate(backbones):
+            rows = results[(results["set"] == name) & (results["backbone"] == backbone)]
+            spread = rows.groupby("samples")["f1"].agg(["mean", "std"]).fillna(0)
+            axis.plot(spread.index, spread["mean"], label=backbone, **_line(i))
+            low, high = spread["mean"] - spread["std"], spread["mean"] + spread["std"]
+            axis.fill_between(spread.index, low, high, color=COLOURS[i % len(COLOURS)], alpha=0.15, linewidth=0)
+        _powers_of_two(axis, sorted(set(results["samples"])))
+        axis.set(title=name, xlabel="training samples", ylabel="macro F1")
+    _finish_grid(figure, axes, len(sets), legend=True)
+    return figure
+
+
+def _powers_of_two(axis: Axes, values: Sequence[int]) -> None:
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_locator(FixedLocator(list(values)))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticklabels([str(value) for value in values])
+
+
+@_styled
+def plot_per_label(baseline: pd.Series, method: pd.Series, names: tuple[str, str], score: str = "F1") -> Figure:
+    """Draw a score of every class for the method against the baseline (figure 7), sorted by the difference.
+
+    Args:
+        baseline: Score by label.
+        method: Score by the same labels.
+        names: Names of baseline and method.
+        score: Name of the score.
+    """
+    table = pd.DataFrame({"baseline": baseline, "method": method}).dropna()
+    table = table.loc[(table["method"] - table["baseline"]).sort_values().index]
+    figure, axes = _subplots(1, 1, 6.0, float(np.clip(0.22 * len(table) + 1.2, 2.4, 20)))
+    axis = axes[0, 0]
+    rows = np.arange(len(table))
+    better = table["method"] >= table["baseline"]
+    for side, colour in ((better, COLOURS[0]), (~better, COLOURS[1])):
+        axis.hlines(rows[side], table["baseline"][side], table["method"][side], color=colour, linewidth=1.6)
+    axis.plot(table["baseline"], rows, "o", color="white", markeredgecolor="#444444", markersize=5, label=names[0])
+    axis.plot(table["method"], rows, "D", color="#444444", markersize=4.5, label=names[1])
+    _name_rows(axis, rows, list(table.index))
+    axis.set(xlabel=f"{score} of the class", xlim=(-0.02, 1.02), ylim=(-0.7, len(table) - 0.3))
+    axis.set_title(f"{int((table['method'] > table['baseline']).sum())} of {len(table)} classes better", loc="left")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _name_rows(axis: Axes, rows: NDArray, names: Sequence[str]) -> None:
+    if len(names) <= _MOST_ROWS:
+        axis.set_yticks(rows, [_short(name) for name in names])
+    else:
+        axis.set_yticks([])
+        axis.set_ylabel(f"{len(names)} classes")
+
+
+@_styled
+def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray]]) -> Figure:
+    """Draw images before and after masking with the mask between and their histograms (figure 6).
+
+    Args:
+        examples: Title, image and mask of each row; (H, W) floats in [0, 1].
+    """
+    figure, axes = _subplots(max(1, len(examples)), 4, 2.2, 2.0)
+    for row, (title, image, mask) in zip(axes, examples, strict=True):
+        masked = image * mask
+        for axis, picture, name in zip(row, (image, mask, masked), ("image", "mask", "masked"), strict=False):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            axis.set_axis_off()
+            axis.set_title(f"{title}: {name}" if name == "image" else name, fontsize=8)
+        for i, (values, name) in enumerate(((image, "before"), (masked, "after"))):
+            share, edges = np.histogram(values, bins=48, range=(0, 1))
+            row[3].stairs(
+                share / share.sum(), edges, label=name, fill=i == 0, alpha=0.45 if i == 0 else 1, color=COLOURS[i]
+            )
+        row[3].set(xlabel="intensity", ylabel="share of pixels", yscale="log")
+        row[3].legend(fontsize=7)
+    return figure
+
+
+@_styled
+def plot_split(counts: pd.DataFrame) -> Figure:
+    """Draw the images of each class in train, val and test (figure 8), on a logarithmic scale.
+
+    Args:
+        counts: classes.csv: label, n_train, n_val, n_test.
+    """
+    table = counts.sort_values("n_train")
+    figure, axes = _subplots(1, 1, 6.0, float(np.clip(0.24 * len(table) + 1.0, 2.4, 20)))
+    axis = axes[0, 0]
+    rows = np.arange(len(table))
+    for i, part in enumerate(("train", "val", "test")):
+        axis.plot(table[f"n_{part}"].clip(lower=0.5), rows, MARKERS[i], color=COLOURS[i], markersize=4.5, label=part)
+    axis.set_xscale("log")
+    _name_rows(axis, rows, list(table["label"]))
+    axis.set(xlabel="images (0 is drawn at 0.5)", ylim=(-0.7, len(table) - 0.3))
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@_styled
+def plot_mask_sheet(rows: Sequence[tuple[str, Sequence[NDArray], Sequence[NDArray]]]) -> Figure:
+    """Draw sampled masks over images, a row of pairs per modality.
+
+    Args:
+        rows: Name of the modality, its images and as many masks; (H, W) floats in [0, 1].
+    """
+    columns = max(len(images) for _, images, _ in rows)
+    figure, axes = _subplots(2 * len(rows), columns, 1.25, 1.25)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for place, (name, images, masks) in enumerate(rows):
+        for column, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            axes[2 * place, column].imshow(mask, cmap="gray", vmin=0, vmax=1)
+            axes[2 * place + 1, column].imshow(image * mask, cmap="gray", vmin=0, vmax=1)
+        axes[2 * place, 0].set_title(f"{name}: masks, and images under them", loc="left", fontsize=9)
+    return figure
+
+
+@_styled
+def plot_comparison(table: pd.DataFrame, metric: str) -> Figure:
+    """Draw the difference of each arm from the baseline with its interval, and the seeds behind it.
+
+    Args:
+        table: A row per arm: arm, difference, low, high, and `differences`, a list with one value per seed.
+        metric: Name of the metric.
+    """
+    figure, axes = _subplots(1, 1, 5.4, 0.45 * len(table) + 1.2)
+    axis = axes[0, 0]
+    rows = np.arange(len(table))[::-1]
+    axis.axvline(0, color="#888888", linewidth=1)
+    for row, (_, arm) in zip(rows, table.iterrows(), strict=True):
+        seeds = np.asarray(arm["differences"], float)
+        axis.plot(seeds, np.full(len(seeds), row + 0.18), "|", color="#666666", markersize=8)
+        axis.errorbar(
+            arm["difference"],
+            row,
+            xerr=np.nan_to_num([[arm["difference"] - arm["low"]], [arm["high"] - arm["difference"]]]),
+            fmt="o",
+            color=COLOURS[0],
+            capsize=3,
+        )
+    axis.set_yticks(rows, list(table["arm"]))
+    axis.set(
+        xlabel=f"difference in {metric} from the baseline, 95 % interval; ticks: seeds", ylim=(-0.6, len(table) - 0.4)
+    )
+    return figure

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.radrefine.fetch import fetch
+from cli.radrefine.push import push
 from cli.radrefine.report import report
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ def _radrefine(
 
 
 app.command()(report)
+app.command()(push)
+app.command()(fetch)
 
 
 def main() -> None:

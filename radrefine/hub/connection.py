@@ -29,6 +29,8 @@ def require_hub() -> Any:
     """
     try:
         import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.utils
     except ImportError:
         raise MissingExtraError("huggingface_hub", "hub") from None
     return huggingface_hub

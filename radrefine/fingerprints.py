@@ -2,7 +2,7 @@
 
 Four strengths, from strict to lenient: `file_sha256` (same bytes), `pixel_sha256` (same pixels, whatever the
 encoding), `perceptual_hash` (same picture after resizing, another encoding or another brightness) and the
-`correlation` of two `thumbnail`s, which confirms what the perceptual hash proposes.
+`correlation` of two `thumbnail`s in their fine structure, which confirms what the perceptual hash proposes.
 """
 
 import hashlib
@@ -20,6 +20,9 @@ THUMBNAIL_SIZE: Final = 32
 # A blank frame may hold compression noise and a stray pixel or two, not more.
 _BLANK_LEVELS = 8
 _BLANK_SHARE = 0.001
+
+# Below this norm (grey levels over 1024 pixels) a thumbnail holds rounding only.
+_NO_STRUCTURE = 1e-2
 
 
 def file_sha256(data: bytes) -> str:
@@ -73,20 +76,28 @@ def thumbnail(image: Image) -> Image:
     return _shrink(image)
 
 
-def correlation(first: Image, second: Image) -> float:
-    """Correlate two thumbnails.
+def fine_structure(thumbnails: Image) -> NDArray[np.float32]:
+    """Extract what sets look-alike anatomy apart: thumbnails minus their blur (sigma 3), as vectors of length 1.
 
     Args:
-        first: (32, 32) uint8 from `thumbnail`.
-        second: The same.
+        thumbnails: (N, 32, 32) uint8 from `thumbnail`.
 
     Returns:
-        Pearson's correlation, -1 to 1; 0 where a thumbnail is constant.
+        (N, 1024) float32; the dot product of two rows is their correlation, -1 to 1. Rows of thumbnails without
+        structure are 0.
     """
-    a = first.astype(np.float64).ravel() - first.mean()
-    b = second.astype(np.float64).ravel() - second.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale > 0 else 0.0
+    values = thumbnails.astype(np.float32)
+    values -= _BLUR @ values @ _BLUR.T
+    rows = values.reshape(len(values), -1)
+    rows -= rows.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(norms > _NO_STRUCTURE, rows / np.maximum(norms, _NO_STRUCTURE), 0).astype(np.float32)
+
+
+def correlation(first: Image, second: Image) -> float:
+    """Correlate the fine structure of two thumbnails, (32, 32) uint8 each; -1 to 1, 0 where one has none."""
+    a, b = fine_structure(np.stack([first, second]))
+    return float(a @ b)
 
 
 def is_blank(image: Image) -> bool:
@@ -121,4 +132,11 @@ def _by_frequency(position: tuple[int, int]) -> tuple[int, int]:
     return sum(position), position[0]
 
 
+def _blur_matrix(size: int, sigma: float) -> NDArray[np.float32]:
+    """Return the (size, size) matrix that blurs a column of pixels by a Gaussian, mirrored at the ends."""
+    # A single column of the kernel: the identity is blurred along its rows only.
+    return cv2.GaussianBlur(np.eye(size, dtype=np.float32), (1, 0), sigmaX=1e-3, sigmaY=sigma).astype(np.float32)
+
+
+_BLUR = _blur_matrix(THUMBNAIL_SIZE, 3.0)
 _ZIGZAG = _zigzag(THUMBNAIL_SIZE, HASH_BITS)

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from cli.radrefine.fetch import fetch
-from cli.radrefine.push import push
 from cli.radrefine.report import report
+from cli.radrefine.split import split
 
 app = typer.Typer(
     name="radrefine",
@@ -35,8 +34,7 @@ def _radrefine(
 
 
 app.command()(report)
-app.command()(push)
-app.command()(fetch)
+app.command()(split)
 
 
 def main() -> None:

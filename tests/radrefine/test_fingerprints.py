@@ -77,6 +77,7 @@ def test_correlation_of_a_constant_thumbnail_is_zero() -> None:
     assert correlation(flat, thumbnail(picture())) == 0.0
     assert correlation(thumbnail(picture()), thumbnail(picture())) == pytest.approx(1)
     assert correlation(thumbnail(picture()), 255 - thumbnail(picture())) == pytest.approx(-1)
+    assert abs(correlation(thumbnail(picture(0)), thumbnail(picture(1)))) < 0.5
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3), (1, 1), (1, 500)])

@@ -1,0 +1,73 @@
+"""`radrefine split`."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli._terminal import EXIT_VERIFICATION, Json, Quiet, finish, progress, say, tell_errors
+
+
+@tell_errors
+def split(
+    refined: Annotated[Path, typer.Argument(help="Refined folder; the current folder when left out.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Split folder to write.")] = Path("split"),
+    stratify: Annotated[
+        bool, typer.Option("--stratify/--no-stratify", help="Divide every class in the ratios.")
+    ] = True,
+    ratios: Annotated[str, typer.Option(help="Sizes of train, val and test.")] = "24:1:2",
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV, TSV or Parquet with a row per image, joined by file name.")
+    ] = None,
+    group_by: Annotated[
+        list[str] | None,
+        typer.Option(help="Column whose equal values stay in one part, besides duplicates; may be repeated."),
+    ] = None,
+    duplicates: Annotated[bool, typer.Option(help="Keep exact and near-duplicates in one part.")] = True,
+    sequence: Annotated[int, typer.Option(help="Keep files in one part whose numbers differ by at most this.")] = 0,
+    rare: Annotated[str, typer.Option(help="Classes too small for the ratios: one-each, train or error.")] = "one-each",
+    keep_blank: Annotated[bool, typer.Option(help="Keep blank images, all in train.")] = False,
+    max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
+    min_correlation: Annotated[float, typer.Option(help="Correlation that confirms near-duplicates.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="Decides between groups that are alike.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Threads; -1 for one per core.")] = -1,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Split into train, val and test: stratified, groups kept whole, with a proof that nothing is shared."""
+    from radrefine.split import SplitOptions, split_collection
+
+    given = {name: value for name, value in locals().items() if name in {item.name for item in fields(SplitOptions)}}
+    given["group_by"] = tuple(name for item in group_by or () for name in item.split(","))
+    options = SplitOptions(**given)
+    with progress(quiet=quiet) as callback:
+        summary = split_collection(refined, out, options, progress=callback)
+    facts = summary.facts
+    finish({"out": str(out), **facts}, _describe(out, facts), as_json=as_json, quiet=quiet)
+    if summary.proof.leaks:
+        for pair in summary.proof.offending[:5]:
+            say(f"shared {pair['kind']}: {pair['path_a']} ({pair['part_a']}) and {pair['path_b']} ({pair['part_b']})")
+        say("error: the parts share images; keep duplicates together to mend it")
+        raise typer.Exit(EXIT_VERIFICATION)
+
+
+def _describe(out: Path, facts: dict[str, Any]) -> list[str]:
+    counts, proof, worst = facts["counts"], facts["proof"], facts["worst_deviation"]
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    lines = [
+        f"{facts['images']:,} images of {facts['classes']} classes in {facts['groups']:,} groups: {parts}",
+        f"worst class: {worst['label']} misses its share of {worst['part']} by {worst['deviation']:.4f}",
+        "shared between parts: "
+        + ", ".join(
+            f"{name.removeprefix('shared_').replace('_', ' ')} {value}"
+            for name, value in proof.items()
+            if name.startswith("shared_")
+        ),
+    ]
+    if facts["left_out"]:
+        left = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items())
+        lines.append(f"left out: {left} (see {out / 'left_out.csv'})")
+    lines += [f"not verified: {sentence}" for sentence in proof["unverified"]]
+    lines.append(f"wrote {out}; next: pgnm pretrain {out}")
+    return lines

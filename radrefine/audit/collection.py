@@ -1,0 +1,63 @@
+"""Read a refined folder."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from radrefine.errors import RefinedFolderError
+from radrefine.schema import KINDS
+
+MANIFEST: Final = "manifest.parquet"
+IMAGES: Final = "images"
+
+_REQUIRED = ("path", "label", "modality", "status", "source_sha256", "pixel_sha256", "phash", "phash_refined", "blank")
+_MARKS = [f"n_{kind}" for kind in KINDS]
+
+
+def load_manifest(refined: Path) -> pd.DataFrame:
+    """Load the manifest of a refined folder, a row per image, sorted by path.
+
+    Args:
+        refined: A folder that `radrefine clean` wrote.
+
+    Returns:
+        The columns of `radrefine.schema.MANIFEST_COLUMNS` and `stored`, the path of the image below `images/`.
+
+    Raises:
+        RefinedFolderError: When there is no manifest, it lacks columns, or a path occurs twice.
+    """
+    place = refined / MANIFEST
+    if not place.is_file():
+        raise RefinedFolderError(
+            f"expected a refined folder with {MANIFEST}, but {refined} has none; run: radrefine clean --src SOURCE"
+        )
+    try:
+        manifest = pd.read_parquet(place)
+    except (OSError, ValueError) as error:
+        raise RefinedFolderError(f"{place} cannot be read ({error}); run radrefine clean again") from error
+    missing = [name for name in _REQUIRED if name not in manifest]
+    if missing:
+        raise RefinedFolderError(f"{place} lacks the columns {', '.join(missing)}; run radrefine clean again")
+    manifest = manifest.sort_values("path", ignore_index=True)
+    if manifest["path"].duplicated().any():
+        twice = manifest["path"][manifest["path"].duplicated()].iloc[0]
+        raise RefinedFolderError(f"{place} lists {twice} more than once; run radrefine clean again")
+    manifest["stored"] = stored_paths(manifest)
+    return manifest
+
+
+def stored_paths(manifest: pd.DataFrame) -> pd.Series:
+    """Return where each image lies below `images/`: refined images are PNG files, copied ones keep their name."""
+    path = manifest["path"]
+    as_is = (manifest["status"] == "copied") | path.str.lower().str.endswith(".png")
+    return path.where(as_is, path + ".png")
+
+
+def has_marks(manifest: pd.DataFrame) -> np.ndarray:
+    """Tell, per row, whether marks were found in the image; (N,) bool."""
+    present = [name for name in _MARKS if name in manifest]
+    if not present:
+        return np.zeros(len(manifest), dtype=bool)
+    return manifest[present].fillna(0).sum(axis=1).to_numpy() > 0

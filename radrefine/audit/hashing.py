@@ -1,0 +1,216 @@
+"""Fingerprint the stored images of a refined folder: in parallel, once each, and on from where it stopped."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from radrefine.audit.collection import IMAGES
+from radrefine.errors import ImageError
+from radrefine.files import atomic_path
+from radrefine.fingerprints import (
+    THUMBNAIL_SIZE,
+    file_sha256,
+    is_blank,
+    perceptual_hash,
+    pixel_sha256,
+    thumbnail,
+)
+from radrefine.images import decode_image
+from radrefine.progress import Progress, ProgressCallback, ignore_progress
+
+FINGERPRINTS: Final = "fingerprints.parquet"
+
+_PARTS = ".fingerprints"
+_CHUNK = 64
+_ROWS_PER_PART = 4096
+
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("version", pa.string()),
+        ("stored_sha256", pa.string()),
+        ("stored_pixel_sha256", pa.string()),
+        ("stored_phash", pa.string()),
+        ("stored_blank", pa.bool_()),
+        ("thumbnail", pa.binary(THUMBNAIL_SIZE * THUMBNAIL_SIZE)),
+        ("failure", pa.string()),
+    ]
+)
+
+Row = dict[str, object]
+
+Work = tuple[str, str, Path]
+"""Path in the manifest, version, place on disk."""
+
+
+def fingerprint_images(
+    refined: Path,
+    rows: pd.DataFrame,
+    *,
+    jobs: int = -1,
+    stage: str = "fingerprint",
+    progress: ProgressCallback = ignore_progress,
+) -> pd.DataFrame:
+    """Fingerprint the stored images of some rows of the manifest and keep the result in `fingerprints.parquet`.
+
+    What an earlier call has fingerprinted is read back; an interrupted call goes on where it stopped. An image that
+    cannot be decoded is a row with its `failure`.
+
+    Args:
+        refined: The refined folder.
+        rows: Rows of `load_manifest`.
+        jobs: Number of threads; -1 takes one per core.
+        stage: Name of this work in `progress`.
+        progress: Told after every chunk of images.
+
+    Returns:
+        A row per row of `rows`, in their order and with their index: path, version, stored_sha256 (of the file),
+        stored_pixel_sha256, stored_phash, stored_blank and failure; `load_thumbnails` loads the rest.
+    """
+    wanted = pd.Series(_versions(rows).to_numpy(), index=rows["path"].to_numpy())
+    _merge_parts(refined)
+    missing = _missing(refined, wanted)
+    if missing:
+        stored = pd.Series(rows["stored"].to_numpy(), index=rows["path"].to_numpy())
+        work = [(path, wanted[path], refined / IMAGES / stored[path]) for path in missing]
+        _fingerprint_all(refined, work, jobs, stage, progress)
+        _merge_parts(refined)
+    return _read_wanted(refined, wanted).reindex(rows["path"]).reset_index().set_index(rows.index)
+
+
+def load_thumbnails(refined: Path, paths: pd.Series) -> NDArray[np.uint8]:
+    """Load the thumbnails of fingerprinted images.
+
+    Args:
+        refined: The refined folder.
+        paths: Their paths in the manifest; others are not held in memory.
+
+    Returns:
+        (N, 32, 32) uint8 grey, stored images shrunk; zeros where an image could not be decoded.
+    """
+    result = np.zeros((len(paths), THUMBNAIL_SIZE, THUMBNAIL_SIZE), np.uint8)
+    position = pd.Series(np.arange(len(paths)), index=paths.to_numpy())
+    for batch in pq.ParquetFile(refined / FINGERPRINTS).iter_batches(_ROWS_PER_PART, columns=["path", "thumbnail"]):
+        rows = batch.to_pandas().dropna()
+        rows = rows[rows["path"].isin(position.index)]
+        if len(rows):
+            data = np.frombuffer(b"".join(rows["thumbnail"]), np.uint8)
+            result[position[rows["path"]]] = data.reshape(-1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    return result
+
+
+def _versions(rows: pd.DataFrame) -> pd.Series:
+    """Name what an image is made from, so that a fingerprint taken before another cleaning is not trusted."""
+    refined = rows["phash_refined"].fillna("").astype(str)
+    fraction = rows["mask_fraction"].astype(float).map("{:.6g}".format).astype(str) if "mask_fraction" in rows else ""
+    return rows["source_sha256"].fillna("").astype(str).str[:16] + ":" + refined + ":" + fraction
+
+
+def _missing(refined: Path, wanted: pd.Series) -> list[str]:
+    if not (refined / FINGERPRINTS).exists():
+        return list(wanted.index)
+    known = pd.read_parquet(refined / FINGERPRINTS, columns=["path", "version", "stored_sha256"])
+    # A file that could not be read at all (no permission, a dropped mount) is tried again.
+    known = known[known["stored_sha256"].notna()]
+    versions = known.drop_duplicates("path", keep="last").set_index("path")["version"].reindex(wanted.index)
+    return list(wanted.index[(versions != wanted).to_numpy()])
+
+
+def _read_wanted(refined: Path, wanted: pd.Series) -> pd.DataFrame:
+    columns = [name for name in _SCHEMA.names if name != "thumbnail"]
+    if not (refined / FINGERPRINTS).exists():
+        return pd.DataFrame(columns=columns[1:], index=pd.Index([], name="path"))
+    table = pd.read_parquet(refined / FINGERPRINTS, columns=columns)
+    return table[table["path"].isin(wanted.index)].drop_duplicates("path", keep="last").set_index("path")
+
+
+def _fingerprint_all(refined: Path, work: list[Work], jobs: int, stage: str, progress: ProgressCallback) -> None:
+    done = failed = 0
+    rows: list[Row] = []
+    for chunk in _in_parallel(_fingerprint_chunk, _chunks(work), jobs):
+        rows += chunk
+        done += len(chunk)
+        failed += sum(row["failure"] is not None for row in chunk)
+        progress(Progress(stage, done, len(work), {"failed": failed} if failed else {}))
+        if len(rows) >= _ROWS_PER_PART:
+            _write_part(refined, rows)
+            rows = []
+    if rows:
+        _write_part(refined, rows)
+
+
+def _chunks(work: list[Work]) -> Iterator[list[Work]]:
+    items = iter(work)
+    while chunk := list(islice(items, _CHUNK)):
+        yield chunk
+
+
+def _in_parallel(
+    call: Callable[[list[Work]], list[Row]], items: Iterable[list[Work]], jobs: int
+) -> Iterator[list[Row]]:
+    # Threads: OpenCV and hashlib release the interpreter lock, and nothing has to be copied between processes.
+    pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield from pool(delayed(call)(item) for item in items)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _fingerprint_chunk(work: list[Work]) -> list[Row]:
+    return [_fingerprint(*item) for item in work]
+
+
+def _fingerprint(path: str, version: str, place: Path) -> Row:
+    row: Row = dict.fromkeys(_SCHEMA.names)
+    row |= {"path": path, "version": version}
+    try:
+        data = place.read_bytes()
+        row["stored_sha256"] = file_sha256(data)
+        image = decode_image(data)
+    except OSError as error:
+        return row | {"failure": error.strerror or str(error)}
+    except ImageError as error:
+        return row | {"failure": str(error)}
+    return row | {
+        "stored_pixel_sha256": pixel_sha256(image),
+        "stored_phash": perceptual_hash(image),
+        "stored_blank": is_blank(image),
+        "thumbnail": thumbnail(image).tobytes(),
+    }
+
+
+def _write_part(refined: Path, rows: list[Row]) -> None:
+    folder = refined / _PARTS
+    folder.mkdir(exist_ok=True)
+    # Named by process and count: an interrupted run's parts stay beside those of the next one.
+    name = f"{len(list(folder.iterdir())):06d}-{os.getpid()}.parquet"
+    with atomic_path(folder / name) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
+
+
+def _merge_parts(refined: Path) -> None:
+    """Append the parts to `fingerprints.parquet`, one at a time, and remove them."""
+    folder = refined / _PARTS
+    parts = sorted(folder.glob("[0-9]*.parquet")) if folder.is_dir() else []
+    if not parts:
+        return
+    known = [refined / FINGERPRINTS] if (refined / FINGERPRINTS).exists() else []
+    target = refined / FINGERPRINTS
+    with atomic_path(target) as temporary, pq.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
+        for source in known + parts:
+            for batch in pq.ParquetFile(source).iter_batches(_ROWS_PER_PART):
+                writer.write_batch(batch)
+    shutil.rmtree(folder)

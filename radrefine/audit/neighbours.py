@@ -1,0 +1,147 @@
+"""Find near-duplicates: perceptual hashes propose pairs, the fine structure of thumbnails confirms them.
+
+Sixty-four bits are cut into eight bands; images whose hashes agree in any two bands (28 tables) are compared. Hashes
+that differ in up to six bits agree in two bands for certain; those that differ in ten still do more often than not.
+Work and memory are bounded however the hashes cluster: within a bucket, hashes are sorted and compared with their
+next neighbours only, and where too many pairs qualify the distance is lowered; both are told in the result.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrefine.fingerprints import HASH_BITS, fine_structure
+
+MAX_DISTANCE: Final = 10
+MIN_CORRELATION: Final = 0.8
+
+_BANDS = 8
+_TABLES = tuple(combinations(range(_BANDS), 2))
+
+# Comparisons in all, which sets how many neighbours a hash is compared with: about 50 for a million images.
+_COMPARISONS = 2_000_000_000
+_FEWEST_NEIGHBOURS = 16
+_MOST_PAIRS = 30_000_000
+_PAIRS_PER_CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs of images whose perceptual hashes are close.
+
+    Attributes:
+        pairs: (M, 2) int64, positions of images, the lower one first; sorted, without repeats.
+        distances: (M,) uint8, bits that differ.
+        max_distance: The distance that was searched; lower than asked where too many pairs qualified.
+        cut: Comparisons left out because a bucket was too full; 0 means that the search was complete.
+    """
+
+    pairs: NDArray[np.int64]
+    distances: NDArray[np.uint8]
+    max_distance: int
+    cut: int
+
+
+def find_candidates(
+    hashes: NDArray[np.uint64],
+    owners: NDArray[np.int64],
+    *,
+    max_distance: int = MAX_DISTANCE,
+    most_pairs: int = _MOST_PAIRS,
+    comparisons: int = _COMPARISONS,
+) -> Candidates:
+    """Find pairs of images with perceptual hashes at most `max_distance` bits apart.
+
+    Args:
+        hashes: (N,) uint64; an image may own several, such as one before and one after cleaning.
+        owners: (N,) int64, the position of the image that each hash belongs to.
+        max_distance: Bits that may differ, 0 to 64.
+        most_pairs: Bound on the pairs returned.
+        comparisons: Bound on the comparisons made, apart from 16 per hash and table.
+
+    Returns:
+        The pairs; pairs of an image with itself are left out.
+    """
+    bands = _spread_bits(hashes)
+    window = max(_FEWEST_NEIGHBOURS, comparisons // max(1, len(hashes) * len(_TABLES)))
+    found: dict[str, NDArray] = {"key": np.empty(0, np.int64), "distance": np.empty(0, np.uint8)}
+    images = int(owners.max()) + 1 if len(owners) else 1
+    cut = 0
+    for table in _TABLES:
+        key, distance, left = _search_table(bands, owners, table, max_distance, window, images)
+        cut += left
+        key, first = np.unique(np.concatenate([found["key"], key]), return_index=True)
+        distance = np.concatenate([found["distance"], distance])[first]
+        while len(key) > most_pairs and max_distance > 0:
+            max_distance -= 1
+            near = distance <= max_distance
+            key, distance = key[near], distance[near]
+        found = {"key": key, "distance": distance}
+    pairs = np.stack(np.divmod(found["key"], images), axis=1)
+    return Candidates(pairs, found["distance"], max_distance, cut)
+
+
+def correlate_pairs(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Correlate the fine structure of the thumbnails of each pair.
+
+    Args:
+        thumbnails: (N, 32, 32) uint8.
+        pairs: (M, 2) positions into `thumbnails`.
+
+    Returns:
+        (M,) float32, -1 to 1.
+    """
+    result = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _PAIRS_PER_CHUNK):
+        chunk = pairs[start : start + _PAIRS_PER_CHUNK]
+        images, position = np.unique(chunk, return_inverse=True)
+        rows = fine_structure(thumbnails[images])
+        first, second = position.reshape(-1, 2).T
+        result[start : start + len(chunk)] = np.einsum("ij,ij->i", rows[first], rows[second])
+    return result
+
+
+def parse_hashes(values: list[str]) -> NDArray[np.uint64]:
+    """Turn perceptual hashes of 16 hexadecimal digits into (N,) uint64."""
+    return np.frombuffer(bytes.fromhex("".join(values)), ">u8").astype(np.uint64)
+
+
+def _spread_bits(hashes: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Deal the bits of each hash to eight bands, so that each band gets its share of the low frequencies; (N, 8)."""
+    bits = np.unpackbits(hashes.astype(">u8").view(np.uint8).reshape(-1, _BANDS), axis=1)
+    dealt = bits.reshape(-1, HASH_BITS // _BANDS, _BANDS).transpose(0, 2, 1)
+    return np.packbits(np.ascontiguousarray(dealt).reshape(-1, HASH_BITS), axis=1)
+
+
+def _search_table(
+    bands: NDArray[np.uint8],
+    owners: NDArray[np.int64],
+    table: tuple[int, int],
+    max_distance: int,
+    window: int,
+    images: int,
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], int]:
+    """Compare hashes that agree in two bands with their next neighbours; return keys of pairs, distances, cut."""
+    layout = [*table, *(band for band in range(_BANDS) if band not in table)]
+    values = np.ascontiguousarray(bands[:, layout]).view(">u8").ravel().astype(np.uint64)
+    order = np.argsort(values)
+    values, holders = values[order], owners[order]
+    buckets = (values >> np.uint64(48)).astype(np.uint16)
+    keys, distances = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
+    here = np.arange(len(values) - 1)
+    for step in range(1, window + 1):
+        here = here[here + step < len(values)]
+        here = here[buckets[here] == buckets[here + step]]
+        if not len(here):
+            return np.concatenate(keys), np.concatenate(distances), 0
+        distance = np.bitwise_count(values[here] ^ values[here + step])
+        near = distance <= max_distance
+        a, b = holders[here[near]], holders[here[near] + step]
+        other = a != b
+        keys.append((np.minimum(a, b) * images + np.maximum(a, b))[other])
+        distances.append(distance[near][other])
+    here = here[here + window + 1 < len(values)]
+    return np.concatenate(keys), np.concatenate(distances), int((buckets[here] == buckets[here + window + 1]).sum())

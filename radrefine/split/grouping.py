@@ -1,0 +1,144 @@
+"""Put images into groups that must not be divided between parts."""
+
+import hashlib
+import re
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radrefine.audit.duplicates import connect, link_equal
+from radrefine.errors import SplitError, UsageError
+
+KEYS: Final = ("path", "filename", "file_name", "file", "image")
+"""Names of the column of a table that holds file names, in the order in which they are looked for."""
+
+# A number at the end of a file's name, before the suffixes.
+_NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.[^/]*)?$")
+_MOST_DROPPED = 4
+_SAMPLED = 1000
+
+
+def group_images(
+    images: pd.DataFrame,
+    *,
+    components: NDArray[np.int64] | None,
+    columns: tuple[str, ...] = (),
+    sequence: int = 0,
+) -> NDArray[np.int64]:
+    """Join what belongs together into groups: duplicates, equal values in columns, neighbouring file numbers.
+
+    Args:
+        images: A row per image with `path` and the named columns.
+        components: (N,) equal for duplicates; None to leave them apart.
+        columns: Columns whose equal values belong together; missing and empty values to nothing.
+        sequence: Largest difference of file numbers that belong together; 0 for none.
+
+    Returns:
+        (N,) int64, the group of each image, 0 to G - 1 in the order of the paths.
+    """
+    links = [np.empty((0, 2), np.int64)]
+    if components is not None:
+        links.append(link_equal(pd.Series(components)))
+    for name in columns:
+        if name not in images:
+            raise UsageError(f"--group-by {name}: no such column; there are {', '.join(map(str, images.columns))}")
+        values = images[name]
+        links.append(link_equal(values.where(values.astype(str).str.strip() != "")))
+    if sequence:
+        links.append(link_numbers(images["path"], sequence))
+    groups = connect(len(images), np.concatenate(links))
+    order = np.argsort(images["path"].to_numpy(dtype=str), kind="stable")
+    in_order = np.empty_like(groups)
+    in_order[order] = pd.factorize(groups[order])[0]
+    return in_order
+
+
+def link_numbers(paths: pd.Series, most: int) -> NDArray[np.int64]:
+    """Link files of one folder and one stem whose numbers differ by at most `most`; (M, 2) positions.
+
+    `knee/im_007.png` and `knee/im_009.png` are linked by 2 and above; files without a number are left alone.
+    """
+    parts = paths.str.extract(_NUMBER)
+    known = np.flatnonzero(parts["number"].notna().to_numpy())
+    stems = pd.factorize(parts["stem"].iloc[known])[0]
+    numbers = parts["number"].iloc[known].astype(np.int64).to_numpy()
+    order = np.lexsort((numbers, stems))
+    close = (np.diff(stems[order]) == 0) & (np.diff(numbers[order]) <= most)
+    return np.stack([known[order[:-1][close]], known[order[1:][close]]], axis=1).astype(np.int64)
+
+
+def name_groups(paths: pd.Series, groups: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Name each group after a digest of its first path, so that the names do not depend on the other groups.
+
+    Returns:
+        (N,) 13 characters for each image.
+    """
+    first = paths.groupby(groups).min()
+    names = np.array(["g" + hashlib.sha256(path.encode()).hexdigest()[:12] for path in first])
+    return names[groups]
+
+
+def read_table(place: Path) -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet table as text.
+
+    Raises:
+        SplitError: It is missing or cannot be read.
+    """
+    if not place.is_file():
+        raise SplitError(f"{place} is not there; name a CSV, TSV or Parquet file")
+    try:
+        if place.suffix == ".parquet":
+            return pd.read_parquet(place)
+        separator = "\t" if place.suffix in (".tsv", ".tab") else ","
+        return pd.read_csv(place, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SplitError(f"{place} cannot be read as a table ({error}); expected CSV, TSV or Parquet") from error
+
+
+def find_key(table: pd.DataFrame, place: Path) -> str:
+    """Return the name of the column that holds file names."""
+    by_lower = {str(name).lower(): str(name) for name in table.columns}
+    for name in KEYS:
+        if name in by_lower:
+            return by_lower[name]
+    raise SplitError(f"{place} needs a column of file names, one of {', '.join(KEYS)}; it has {', '.join(by_lower)}")
+
+
+def match_paths(paths: pd.Series, names: pd.Series) -> NDArray[np.int64]:
+    """Match file names to the paths of images, whatever leading folders either of them carries.
+
+    Args:
+        paths: (N,) paths of the images.
+        names: (M,) file names.
+
+    Returns:
+        (M,) int64, the position of each name's image, -1 where there is none. On each side as many leading parts are
+        dropped, up to four, as match the most names; paths that are not unique without them are never matched.
+    """
+    written = [str(name).replace("\\", "/").removeprefix("./") for name in names]
+    sample = written[:: max(1, len(written) // _SAMPLED)]
+    drops = sorted(product(range(_MOST_DROPPED + 1), repeat=2), key=sum)
+    indices = {dropped: _index(paths, dropped) for dropped in range(_MOST_DROPPED + 1)}
+    hits = [int((_look_up(indices[on_left], sample, on_right) >= 0).sum()) for on_left, on_right in drops]
+    on_left, on_right = drops[int(np.argmax(hits))]
+    return _look_up(indices[on_left], written, on_right)
+
+
+def _index(paths: pd.Series, dropped: int) -> pd.Series:
+    """Return positions by path without leading parts, those that are then unique only."""
+    position = pd.Series(np.arange(len(paths)), index=[_drop(path, dropped) for path in paths])
+    return position[~position.index.duplicated(keep=False) & (position.index != "")]
+
+
+def _look_up(position: pd.Series, names: list[str], dropped: int) -> NDArray[np.int64]:
+    found = position.reindex([_drop(name, dropped) for name in names], fill_value=-1)
+    return found.to_numpy(dtype=np.int64)
+
+
+def _drop(path: str, count: int) -> str:
+    """Drop `count` leading parts; a path with no more parts than that becomes empty."""
+    return path.split("/", count)[count] if path.count("/") >= count else ""

@@ -1,0 +1,85 @@
+"""What a user may choose about a split."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from radrefine.audit.neighbours import MAX_DISTANCE, MIN_CORRELATION
+from radrefine.errors import UsageError
+from radrefine.schema import SPLITS
+
+RARE_POLICIES: Final = ("one-each", "train", "error")
+DUPLICATES: Final = "duplicates"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOptions:
+    """Options of a split; the text beside each is the command's help."""
+
+    ratios: str = field(default="24:1:2", metadata={"help": "Sizes of train, val and test, such as 24:1:2 or 8:1:1."})
+    stratify: bool = field(default=True, metadata={"help": "Divide every class in the ratios, not only the whole."})
+    seed: int = field(default=0, metadata={"help": "Decides between groups that are alike."})
+    group_by: tuple[str, ...] = field(
+        default=(DUPLICATES,),
+        metadata={"help": "Columns whose equal values stay in one part; 'duplicates' is always among them."},
+    )
+    duplicates: bool = field(
+        default=True, metadata={"help": "Keep exact and near-duplicates in one part. Without it, images may leak."}
+    )
+    sequence: int = field(
+        default=0, metadata={"help": "Keep files in one part whose numbers differ by at most this; 0 for not."}
+    )
+    metadata: Path | None = field(
+        default=None, metadata={"help": "CSV, TSV or Parquet file with a row per image, joined by file name."}
+    )
+    rare: str = field(
+        default="one-each",
+        metadata={"help": "Classes too small for the ratios: one-each (a group in every part), train, or error."},
+    )
+    keep_blank: bool = field(default=False, metadata={"help": "Keep blank images, all in train, not leave them out."})
+    max_distance: int = field(
+        default=MAX_DISTANCE, metadata={"help": "Bits in which perceptual hashes of near-duplicates may differ."}
+    )
+    min_correlation: float = field(
+        default=MIN_CORRELATION, metadata={"help": "Least correlation of thumbnails that confirms a near-duplicate."}
+    )
+    jobs: int = field(default=-1, metadata={"help": "Threads; -1 for one per core."})
+
+    def __post_init__(self) -> None:
+        self.shares()
+        _choose("--rare", self.rare, RARE_POLICIES)
+        if self.sequence < 0:
+            raise UsageError(f"--sequence must be 0 or more; got {self.sequence}")
+        if not 0 <= self.max_distance <= 64:
+            raise UsageError(f"--max-distance must be 0 to 64 bits; got {self.max_distance}")
+        if not -1 <= self.min_correlation <= 1:
+            raise UsageError(f"--min-correlation must be -1 to 1; got {self.min_correlation}")
+
+    def shares(self) -> tuple[float, float, float]:
+        """Return the shares of train, val and test, which sum to 1.
+
+        Raises:
+            UsageError: `ratios` is not three numbers, at least two of them above 0 and train among these.
+        """
+        try:
+            numbers = [float(part) for part in self.ratios.replace(",", ":").split(":")]
+        except ValueError:
+            numbers = []
+        good = len(numbers) == len(SPLITS) and all(math.isfinite(number) and number >= 0 for number in numbers)
+        if not good or numbers[0] == 0 or sum(number > 0 for number in numbers) < 2:
+            raise UsageError(
+                f"--ratios must be three numbers such as 24:1:2 for train, val and test; got {self.ratios}"
+            )
+        total = sum(numbers)
+        return numbers[0] / total, numbers[1] / total, numbers[2] / total
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns to group by, without `duplicates`."""
+        return tuple(name for name in self.group_by if name != DUPLICATES)
+
+
+def _choose(flag: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{flag} must be one of {', '.join(known)}; got {value}")

@@ -1,0 +1,147 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radrefine.errors import RefinedFolderError, SplitError, UsageError
+from radrefine.schema import SPLITS
+from radrefine.split import SplitOptions, split_collection
+from tests.radrefine.pictures import brighter, scene, smaller
+from tests.radrefine.refined import unpack_refined, write_refined
+
+
+def files() -> list[tuple[str, np.ndarray]]:
+    """Return 120 pictures of three classes, some of them twice or nearly twice, one blank."""
+    made = [(f"set/{place}/{seed:03d}.png", scene(seed)) for seed, place in _places()]
+    made += [(f"set/CT/chest/copy_{seed}.png", scene(seed)) for seed in range(0, 6, 3)]
+    made += [(f"set/US/breast/near_{seed}.png", brighter(scene(seed))) for seed in range(1, 30, 3)]
+    made += [(f"set/MR/knee/small_{seed}.png", smaller(scene(seed))) for seed in range(2, 30, 3)]
+    return [*made, ("set/CT/chest/blank.png", np.zeros((64, 64), np.uint8))]
+
+
+def _places() -> list[tuple[int, str]]:
+    return [(seed, ("CT/chest", "US/breast", "MR/knee")[seed % 3]) for seed in range(97)]
+
+
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_refined(tmp_path_factory.mktemp("refined"), files())
+
+
+def read(out: Path) -> dict[str, pd.DataFrame]:
+    return {part: pd.read_csv(out / f"{part}.csv") for part in SPLITS}
+
+
+def test_split_folder_keeps_the_contract(refined: Path, tmp_path: Path) -> None:
+    summary = split_collection(refined, tmp_path / "split", SplitOptions(ratios="8:1:1"))
+
+    tables = read(tmp_path / "split")
+    assert all(list(table.columns) == ["path", "label", "class_index", "group"] for table in tables.values())
+    rows = pd.concat(tables.values())
+    assert sorted(rows["path"]) == sorted(path for path, _ in files() if "blank" not in path)
+    classes = pd.read_csv(tmp_path / "split/classes.csv")
+    assert classes["label"].tolist() == ["CT__chest", "MR__knee", "US__breast"]
+    assert classes[["n_train", "n_val", "n_test"]].sum().tolist() == [len(table) for table in tables.values()]
+    facts = json.loads((tmp_path / "split/split.json").read_text())
+    assert facts == summary.facts
+    assert (tmp_path / "split" / facts["root"] / rows["path"].iloc[0]).is_file()
+    assert pd.read_csv(tmp_path / "split/left_out.csv").values.tolist() == [["set/CT/chest/blank.png", "blank"]]
+
+
+def test_duplicates_and_near_duplicates_stay_together(refined: Path, tmp_path: Path) -> None:
+    summary = split_collection(refined, tmp_path, SplitOptions(ratios="2:1:1"))
+
+    rows = pd.concat(read(tmp_path)).set_index("path")
+    assert rows.loc["set/CT/chest/000.png", "group"] == rows.loc["set/CT/chest/copy_0.png", "group"]
+    assert rows.loc["set/US/breast/001.png", "group"] == rows.loc["set/US/breast/near_1.png", "group"]
+    assert rows.loc["set/MR/knee/002.png", "group"] == rows.loc["set/MR/knee/small_2.png", "group"]
+    assert rows["group"].nunique() == 97
+    assert not summary.proof.leaks
+
+
+def test_the_proof_finds_what_leaks_when_duplicates_are_let_loose(refined: Path, tmp_path: Path) -> None:
+    proof = split_collection(refined, tmp_path, SplitOptions(ratios="1:1:1", duplicates=False)).proof
+
+    assert proof.leaks
+    assert proof.shared_near_duplicates > 0
+    assert proof.shared_groups == proof.shared_paths == 0
+    assert {pair["part_a"] for pair in proof.offending} <= set(SPLITS)
+
+
+def test_seed_reproduces_and_decides(refined: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        split_collection(refined, tmp_path / name, SplitOptions(seed=seed))
+
+    a, b, c = ((tmp_path / name / "test.csv").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_metadata_keeps_cases_together_and_says_whose_are_unknown(refined: Path, tmp_path: Path) -> None:
+    names = [path.removeprefix("set/") for path, _ in files()]
+    table = pd.DataFrame({"filename": names, "case": [f"p{i // 4}" if i < 80 else "" for i in range(len(names))]})
+    table.to_csv(tmp_path / "cases.csv", index=False)
+
+    options = SplitOptions(ratios="2:1:1", metadata=tmp_path / "cases.csv", group_by=("case",))
+    summary = split_collection(refined, tmp_path / "split", options)
+
+    case = dict(zip(("set/" + table["filename"]), table["case"], strict=True))
+    parts = pd.concat(read(tmp_path / "split"), names=["part"]).reset_index("part")
+    parts = parts.assign(case=parts["path"].map(case)).query("case != ''")
+    assert parts.groupby("case")["part"].nunique().max() == 1
+    assert any(f"case: {len(names) - 80} of {len(names)} images" in told for told in summary.proof.unverified)
+
+
+def test_blank_images_can_be_kept_and_then_are_in_train(refined: Path, tmp_path: Path) -> None:
+    summary = split_collection(refined, tmp_path, SplitOptions(keep_blank=True))
+
+    assert "set/CT/chest/blank.png" in set(read(tmp_path)["train"]["path"])
+    assert not summary.proof.leaks
+    assert not (tmp_path / "left_out.csv").exists()
+
+
+def test_an_unreadable_copied_file_is_left_out_and_named(tmp_path: Path) -> None:
+    content = [(f"CT/chest/{seed}.png", scene(seed)) for seed in range(30)]
+    refined = write_refined(tmp_path / "refined", [*content, ("CT/chest/broken.png", b"no picture")])
+
+    summary = split_collection(refined, tmp_path / "split")
+
+    assert summary.facts["left_out"] == {"unreadable": 1}
+    assert pd.read_csv(tmp_path / "split/left_out.csv")["path"].tolist() == ["CT/chest/broken.png"]
+
+
+def test_a_part_of_ratio_zero_stays_empty(refined: Path, tmp_path: Path) -> None:
+    split_collection(refined, tmp_path, SplitOptions(ratios="3:0:1"))
+
+    assert len(read(tmp_path)["val"]) == 0
+
+
+def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
+    with pytest.raises(RefinedFolderError, match=r"expected a refined folder with manifest\.parquet"):
+        split_collection(tmp_path, tmp_path / "split")
+    blank = write_refined(tmp_path / "blank", [("CT/a/1.png", np.zeros((8, 8), np.uint8))])
+    with pytest.raises(SplitError, match="no images to split"):
+        split_collection(blank, tmp_path / "split")
+    (tmp_path / "other.csv").write_text("filename,case\nnothing.png,1\n")
+    with pytest.raises(SplitError, match="names none of the 120 images"):
+        split_collection(refined, tmp_path / "split", SplitOptions(metadata=tmp_path / "other.csv"))
+
+
+@pytest.mark.parametrize("ratios", ["24:1", "a:b:c", "0:1:1", "1:0:0", "1:-1:2", "1:inf:1"])
+def test_ratios_that_make_no_sense_are_refused(ratios: str) -> None:
+    with pytest.raises(UsageError, match="--ratios must be three numbers"):
+        SplitOptions(ratios=ratios)
+
+
+def test_thyroid_cases_of_real_images_stay_whole(shared_data: Path, tmp_path: Path) -> None:
+    refined = unpack_refined(shared_data / "openrad.tar", tmp_path / "refined", only="US/thyroid")
+    options = SplitOptions(metadata=shared_data / "openrad_sources.csv", group_by=("patient_or_case",))
+
+    summary = split_collection(refined, tmp_path / "split", options)
+
+    sources = pd.read_csv(shared_data / "openrad_sources.csv", dtype=str)
+    case = dict(zip("openrad/" + sources["filename"], sources["patient_or_case"], strict=True))
+    parts = pd.concat(read(tmp_path / "split"), names=["part"]).reset_index("part")
+    assert parts.groupby(parts["path"].map(case))["part"].nunique().max() == 1
+    assert not summary.proof.leaks

@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from radrefine.errors import SplitError, UsageError
+from radrefine.split.grouping import find_key, group_images, link_numbers, match_paths, name_groups, read_table
+
+
+def frame(*paths: str, **columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"path": list(paths), **columns})
+
+
+def test_groups_join_duplicates_columns_and_neighbours() -> None:
+    images = frame("a/1.png", "a/2.png", "b/x.png", "b/y.png", "c/z.png", patient=["", "p", "p", "q", None])
+
+    groups = group_images(images, components=np.array([0, 1, 2, 3, 3]), columns=("patient",), sequence=1)
+
+    assert groups.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_empty_values_belong_to_nobody() -> None:
+    images = frame("a.png", "b.png", "c.png", patient=["", " ", None])
+
+    assert len(set(group_images(images, components=None, columns=("patient",)))) == 3
+
+
+def test_an_unknown_column_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"--group-by case: no such column; there are path, patient"):
+        group_images(frame("a.png", patient=["p"]), components=None, columns=("case",))
+
+
+def test_numbers_link_within_a_folder_and_a_stem_only() -> None:
+    paths = pd.Series(["a/im_001.png", "a/im_003.png", "a/im_006.png", "a/us_002.png", "b/im_002.png", "a/none.png"])
+
+    assert link_numbers(paths, 2).tolist() == [[0, 1]]
+    assert link_numbers(paths, 3).tolist() == [[0, 1], [1, 2]]
+
+
+def test_group_names_depend_on_the_first_path_only() -> None:
+    one = name_groups(pd.Series(["b.png", "a.png", "c.png"]), np.array([0, 0, 1]))
+    other = name_groups(pd.Series(["c.png", "a.png"]), np.array([0, 1]))
+
+    assert one[0] == one[1] == other[1]
+    assert one[2] == other[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["CT/a/1.png", "US/b/1.png"],
+        ["root/CT/a/1.png", "root/US/b/1.png"],
+        ["other/CT/a/1.png", "other/US/b/1.png"],
+        ["./set/CT/a/1.png", "./set/US/b/1.png"],
+        ["x\\y\\set\\CT\\a\\1.png", "x\\y\\set\\US\\b\\1.png"],
+    ],
+)
+def test_names_match_whatever_folders_lead(names: list[str]) -> None:
+    paths = pd.Series(["set/US/b/1.png", "set/CT/a/1.png", "set/CT/a/2.png"])
+
+    assert match_paths(paths, pd.Series(names)).tolist() == [1, 0]
+
+
+def test_base_names_that_repeat_never_match() -> None:
+    assert match_paths(pd.Series(["a/1.png", "b/1.png"]), pd.Series(["1.png"])).tolist() == [-1]
+
+
+def test_tables_are_read_as_text_and_faults_are_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "t.csv").write_text("Filename,case\na.png,007\n")
+    table = read_table(tmp_path / "t.csv")
+
+    assert table["case"].tolist() == ["007"]
+    assert find_key(table, tmp_path / "t.csv") == "Filename"
+    with pytest.raises(SplitError, match="is not there"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(SplitError, match="needs a column of file names"):
+        find_key(pd.DataFrame({"case": []}), tmp_path)

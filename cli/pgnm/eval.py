@@ -7,32 +7,81 @@ import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
 
+_PROTOCOL = (
+    "classify: the test images; unseen: frozen features and an MLP on other sets; fewshot: with 8 to 256 samples."
+)
+
 
 @tell_errors
 def eval_(
     model: Annotated[Path, typer.Argument(help="Run folder of a pretrained or finetuned model.")] = Path("finetuned"),
-    split: Annotated[Path, typer.Argument(help="Split folder with the model's classes.")] = Path("split"),
+    split: Annotated[
+        Path, typer.Argument(help="Split folder with the model's classes; for unseen and fewshot also any set.")
+    ] = Path("split"),
+    protocol: Annotated[str, typer.Option(help=_PROTOCOL)] = "classify",
     input_: Annotated[
         str, typer.Option("--input", help="normalized: plain images; noisy: under a mask of the learned noise.")
     ] = "normalized",
     part: Annotated[str, typer.Option(help="Part of the split: test, val or train.")] = "test",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Unseen set: MedMNIST .npz, class folder, split, medmnist:NAME; repeatable."),
+    ] = None,
+    backbones: Annotated[
+        list[str] | None,
+        typer.Option("--backbone", help="To compare: [NAME=]run folder, imagenet:MODEL or random:MODEL; repeatable."),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Trials of a probe; 0: as in the paper.")] = 0,
+    shuffle_labels: Annotated[bool, typer.Option(help="Control: probe with permuted training labels.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for what a probe writes; MODEL/eval/PROTOCOL.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that load images; -1: chosen by the machine.")] = -1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples for the intervals; 0 for none.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of masks and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of masks, bootstrap, draws and initial weights.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge MODEL on SPLIT: metrics with intervals, per-class scores, calibration, predictions, figures."""
-    from pgnm.evaluate import EvalOptions, evaluate_run
-    from pgnm.figures import draw_evaluation
+    from pgnm.evaluate import EvalOptions, choose_device, evaluate_run
 
-    options = EvalOptions(input_, part, batch_size, workers, device, seed, resamples)
+    if protocol == "classify":
+        from pgnm.figures import draw_evaluation
+
+        options = EvalOptions(input_, part, batch_size, workers, device, seed, resamples)
+        with progress(quiet=quiet) as callback:
+            evaluation = evaluate_run(model, split, options, callback)
+            draw_evaluation(evaluation)
+        lines = _describe(evaluation.summary, model, evaluation.folder)
+        finish(evaluation.summary, lines, as_json=as_json, quiet=quiet)
+        return
+
+    from pgnm.concepts import load_concepts
+    from pgnm.features import load_backbones
+    from pgnm.probe_report import write_probe
+    from pgnm.probes import ProbeOptions, probe
+
+    probing = ProbeOptions(
+        protocol,  # type: ignore[arg-type]  # checked by the options
+        trials=trials,
+        shuffle_labels=shuffle_labels,
+        device=str(choose_device(device)),
+        seed=seed,
+    )
+    out = out or model / "eval" / (protocol + ("-shuffled" if shuffle_labels else ""))
+    # The default SPLIT is the model's own; it is probed only when it is named, or nothing else is.
+    places = [*([] if sets and split == Path("split") else [str(split)]), *(sets or [])]
     with progress(quiet=quiet) as callback:
-        evaluation = evaluate_run(model, split, options, callback)
-        draw_evaluation(evaluation)
-    finish(evaluation.summary, _describe(evaluation.summary, model, evaluation.folder), as_json=as_json, quiet=quiet)
+        networks = load_backbones([str(model), *(backbones or [])], seed=seed)
+        concepts = [load_concepts(place, seed=seed) for place in places]
+        results = probe(networks, concepts, out.parent / "features", probing, callback)
+        found = write_probe(results, networks, concepts, probing, out)
+    lines = [
+        f"{row['set']:<24} {row['backbone']:<24} {row['samples']:>6} samples  macro F1 {row['f1_mean']:.4f}"
+        + ("" if row["f1_std"] is None else f" ± {row['f1_std']:.4f}")
+        for row in found["scores"]
+    ]
+    finish(found, [*lines, f"wrote tables and figures in {out}"], as_json=as_json, quiet=quiet)
 
 
 def _describe(summary: dict[str, Any], model: Path, folder: Path) -> list[str]:

@@ -1,0 +1,192 @@
+"""Read the sets of unseen concepts on which frozen backbones are probed: MedMNIST files, class folders, splits."""
+
+import importlib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from pgnm.data import decode_image, load_split
+from pgnm.errors import SplitError
+
+PARTS: Final = ("train", "val", "test")
+IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+Image = NDArray[np.uint8]
+
+# Share of the training images that validate where a set brings no validation part, as in most of MedMNIST.
+_VAL_SHARE = 0.1
+_TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptPart:
+    """Images and labels of one part.
+
+    Attributes:
+        images: N images, (H, W) or (H, W, 3) uint8; one array where all have the same shape.
+        labels: (N,) int64.
+    """
+
+    images: NDArray[np.uint8] | list[Image]
+    labels: NDArray[np.int64]
+
+    def take(self, rows: NDArray) -> "ConceptPart":
+        """Return some of the images, in the order of `rows`."""
+        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
+        return ConceptPart(images, self.labels[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptSet:
+    """One set of labelled images, split into train, val and test.
+
+    Attributes:
+        name: Name to show.
+        class_names: Label of each class index.
+        train: Images to train on.
+        val: Images to stop on; carved from the training images where the set brings none.
+        test: Images to report on.
+        carved: Parts that the set did not bring.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: ConceptPart
+    val: ConceptPart
+    test: ConceptPart
+    carved: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.train.labels) + len(self.val.labels) + len(self.test.labels)
+
+    def parts(self) -> Iterator[tuple[str, ConceptPart]]:
+        """Yield the name and content of each part."""
+        for name in PARTS:
+            yield name, getattr(self, name)
+
+
+def load_concepts(place: str | Path, *, seed: int = 0) -> ConceptSet:
+    """Read a set of unseen concepts.
+
+    Args:
+        place: A `.npz` in MedMNIST's format; a split folder; a folder with `train`, `val` and `test` (or without
+            `val`), each of class folders; a folder of class folders; or `medmnist:NAME` for a class of that package.
+        seed: Seed of the parts that have to be carved.
+
+    Raises:
+        SplitError: Nothing usable there, or `medmnist:NAME` without the package.
+    """
+    if str(place).startswith("medmnist:"):
+        return _load_packaged(str(place).partition(":")[2], seed)
+    path = Path(place)
+    if path.is_file():
+        return _load_npz(path, seed)
+    if not path.is_dir():
+        raise SplitError(f"{path} is neither a file nor a folder; give a MedMNIST .npz, a split or a folder of classes")
+    return _load_split_folder(path, seed) if (path / "split.json").is_file() else _load_class_folder(path, seed)
+
+
+def _load_npz(path: Path, seed: int) -> ConceptSet:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _from_arrays(path.stem, {name: arrays[name] for name in arrays.files if "_" in name}, seed)
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise SplitError(
+            f"{path} is not in MedMNIST's format ({error}); expected train_images, train_labels, ..."
+        ) from None
+
+
+def _from_arrays(name: str, arrays: dict[str, NDArray], seed: int) -> ConceptSet:
+    parts: dict[str, ConceptPart] = {}
+    for part in PARTS:
+        images, labels = arrays.get(f"{part}_images"), arrays.get(f"{part}_labels")
+        if images is None or labels is None or not len(images):
+            continue
+        if labels.ndim == 2 and labels.shape[1] != 1:
+            raise ValueError(f"{part}_labels has {labels.shape[1]} columns; only one label per image can be probed")
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(labels) != len(images):
+            raise ValueError(f"{part}_images is {images.dtype} {images.shape} with {len(labels)} labels")
+        parts[part] = ConceptPart(images, labels.reshape(-1).astype(np.int64))
+    n_classes = 1 + max((int(part.labels.max()) for part in parts.values()), default=-1)
+    return _complete(name, tuple(map(str, range(n_classes))), parts, seed)
+
+
+def _load_packaged(name: str, seed: int) -> ConceptSet:
+    try:
+        medmnist: Any = importlib.import_module("medmnist")
+    except ModuleNotFoundError:
+        raise SplitError("medmnist is not installed; run: pip install medmnist, or give the .npz file itself") from None
+    if name not in medmnist.INFO:
+        raise SplitError(f"medmnist has no set called {name!r}; it knows {', '.join(sorted(medmnist.INFO))}")
+    folder = Path(medmnist.dataset.DEFAULT_ROOT)
+    if not (folder / f"{name}.npz").is_file():
+        getattr(medmnist, medmnist.INFO[name]["python_class"])(split="train", download=True)
+    return _load_npz(folder / f"{name}.npz", seed)
+
+
+def _load_split_folder(path: Path, seed: int) -> ConceptSet:
+    split = load_split(path)
+    parts = {}
+    for part in PARTS:
+        frame = split.part(part)
+        if len(frame):
+            images = [decode_image(split.root / name) for name in frame["path"]]
+            parts[part] = ConceptPart(images, frame["class_index"].to_numpy(np.int64))
+    return _complete(path.resolve().name, split.class_names, parts, seed)
+
+
+def _load_class_folder(path: Path, seed: int) -> ConceptSet:
+    roots = {part: path / part for part in PARTS if (path / part).is_dir()} or {"train": path}
+    names = sorted({folder.name for root in roots.values() for folder in root.iterdir() if folder.is_dir()})
+    parts = {}
+    for part, root in roots.items():
+        files = [(file, i) for i, name in enumerate(names) for file in list_images(root / name)]
+        if files:
+            images = [decode_image(file) for file, _ in files]
+            parts[part] = ConceptPart(images, np.array([label for _, label in files], dtype=np.int64))
+    if not parts:
+        raise SplitError(f"{path} holds no folders of images; expected one folder per class, or train, val and test")
+    return _complete(path.resolve().name, tuple(names), parts, seed)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files below `folder`, sorted."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _complete(name: str, class_names: tuple[str, ...], parts: dict[str, ConceptPart], seed: int) -> ConceptSet:
+    """Carve the parts that are missing out of the training images, stratified by label."""
+    if "train" not in parts:
+        raise SplitError(f"{name} holds no training images; expected them under train_images or train/")
+    if len(class_names) < 2:
+        raise SplitError(f"{name} has {len(class_names)} class; at least two are needed to probe a backbone")
+    carved = []
+    for part, share in (("test", _TEST_SHARE), ("val", _VAL_SHARE)):
+        if part not in parts:
+            parts["train"], parts[part] = carve(parts["train"], share, seed)
+            carved.append(part)
+    return ConceptSet(name, class_names, parts["train"], parts["val"], parts["test"], tuple(carved))
+
+
+def carve(part: ConceptPart, share: float, seed: int) -> tuple[ConceptPart, ConceptPart]:
+    """Split a part in two, stratified by label where every class has at least two images.
+
+    Args:
+        part: Images to split.
+        share: Share of the second of the two.
+        seed: Seed of the draw.
+    """
+    n, labels = len(part.labels), part.labels
+    n_second = min(max(round(share * n), 1), n - 1)
+    if n < 2:
+        raise SplitError(f"{n} image(s) cannot be split in two; add images")
+    counts = np.unique(labels, return_counts=True)[1]
+    stratify = labels if counts.min() >= 2 and n_second >= len(counts) and n - n_second >= len(counts) else None
+    first, second = train_test_split(np.arange(n), test_size=n_second, random_state=seed, stratify=stratify)
+    return part.take(np.sort(first)), part.take(np.sort(second))

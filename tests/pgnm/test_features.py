@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import timm
+import torch
+
+from pgnm.checkpoints import RunInfo, save_classifier
+from pgnm.concepts import ConceptPart, ConceptSet
+from pgnm.errors import RunError
+from pgnm.features import compute_features, load_backbones
+
+RNG = np.random.default_rng(0)
+
+
+def part(n, shape=(20, 20)):
+    return ConceptPart(RNG.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % 2)
+
+
+CONCEPTS = ConceptSet("toy", ("0", "1"), part(6), part(3), part(5, (24, 18, 3)))
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbones(["random:resnet10t"], size=32)[0]
+
+
+def test_features_are_those_of_timm_on_normalised_images(backbone, tmp_path):
+    square = ConceptSet("toy", ("0", "1"), part(4, (32, 32)), part(2, (32, 32)), part(2, (32, 32)))
+    features = compute_features(backbone, square, tmp_path, batch_size=3)
+    images = torch.from_numpy(square.train.images)[:, None].expand(-1, 3, -1, -1) / 255
+    mean, std = torch.tensor(backbone.mean).view(3, 1, 1), torch.tensor(backbone.std).view(3, 1, 1)
+    with torch.no_grad():
+        expected = backbone.model.forward_features((images - mean) / std).mean(dim=(2, 3))
+    assert features["train"].shape == (4, 512)
+    np.testing.assert_allclose(features["train"], expected.numpy(), atol=1e-4)
+
+
+def test_features_are_computed_once(backbone, tmp_path):
+    first = compute_features(backbone, CONCEPTS, tmp_path)
+    assert {name: len(values) for name, values in first.items()} == {"train": 6, "val": 3, "test": 5}
+    seen = []
+    second = compute_features(backbone, CONCEPTS, tmp_path, progress=seen.append)
+    assert not seen
+    np.testing.assert_array_equal(first["test"], second["test"])
+    other = load_backbones(["random:resnet10t"], size=32, seed=1)[0]
+    compute_features(other, CONCEPTS, tmp_path, progress=seen.append)
+    assert seen
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_backbones_stand_side_by_side_at_one_size(tmp_path):
+    save_classifier(
+        tmp_path / "run",
+        timm.create_model("resnet10t", num_classes=3),
+        RunInfo("resnet10t", ("a", "b", "c"), 48, 0.3, 0.2),
+    )
+    run, named = load_backbones([tmp_path / "run", "chance=random:resnet10t"])
+    assert (run.name, run.size, run.mean) == ("run", 48, (0.3,))
+    assert (named.name, named.size) == ("chance", 48)
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(RunError, match=r"imagenet:MODEL or random:MODEL; got 'other:resnet10t'"):
+        load_backbones(["other:resnet10t"])

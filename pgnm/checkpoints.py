@@ -27,6 +27,7 @@ from torch import nn
 from pgnm.config import Recipe
 from pgnm.errors import RunError, UsageError
 from pgnm.files import atomic_path, write_bytes, write_json, write_text
+from pgnm.policy import NoisePolicy
 
 MODEL_FILE: Final = "model.safetensors"
 CONFIG_FILE: Final = "config.json"
@@ -77,12 +78,11 @@ class RunInfo:
     @classmethod
     def from_recipe(cls, recipe: Recipe, class_names: Sequence[str]) -> "RunInfo":
         """Describe the run of a resolved recipe."""
-        masked = recipe.stage == "pretrain" and recipe.policy not in ("none", "apga")
+        masked = recipe.stage == "pretrain" and recipe.policy != "none"
         own = {key.name for key in fields(cls)} & set(recipe.to_dict())
         values = {key: value for key, value in recipe.to_dict().items() if key in own}
         if not masked:
-            policy = recipe.policy if recipe.stage == "pretrain" else "none"
-            values |= {"policy": policy, "grid": 0, "kernel": 0, "sigma": 0.0}
+            values |= {"policy": "none", "grid": 0, "kernel": 0, "sigma": 0.0}
         return cls(class_names=tuple(class_names), **values)
 
 
@@ -170,6 +170,21 @@ def write_metrics(run: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write metrics.csv anew, a row per epoch."""
     with atomic_path(run / METRICS_FILE) as temporary:
         pd.DataFrame(list(rows)).to_csv(temporary, index=False)
+
+
+def load_policy(run: str | Path) -> NoisePolicy | None:
+    """Load the policy of a pretrained run on the CPU, in evaluation mode; None where nothing was learned.
+
+    Raises:
+        RunError: Not a run folder, or one whose policy is damaged.
+    """
+    folder = Path(run)
+    info = _info_from(folder, _read_config(folder))
+    if info.policy != "beta":
+        return None
+    policy = NoisePolicy(info.grid, info.policy_model, lam=info.prior_weight, mu=info.prior_momentum)
+    _load_weights(folder / POLICY_FILE, policy)
+    return policy.eval()
 
 
 def _timm_config(model: nn.Module, info: RunInfo) -> dict[str, Any]:

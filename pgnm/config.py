@@ -16,11 +16,34 @@ import yaml
 
 from pgnm.errors import UsageError
 
-POLICIES: Final = ("beta", "gaussian", "uniform", "none", "apga")
+POLICIES: Final = ("beta", "gaussian", "uniform", "none")
 OBJECTIVES: Final = ("paper", "reinforce", "pathwise")
 IMAGE_AUGMENTS: Final = ("autoaugment", "randaugment", "augmix")
 BATCH_AUGMENTS: Final = ("cutmix", "mixup")
 DEFAULT_RECIPE: Final = {"pretrain": "laptop", "finetune": "laptop_finetune"}
+
+PRETRAIN_ONLY: Final = frozenset(
+    {
+        "policy",
+        "objective",
+        "grid",
+        "kernel",
+        "sigma",
+        "policy_model",
+        "policy_lr",
+        "policy_opt",
+        "policy_sched",
+        "prior_weight",
+        "prior_momentum",
+        "initial_shapes",
+        "direction",
+        "baseline",
+        "reduction",
+        "masks_per_image",
+        "policy_scale",
+    }
+)
+"""Keys that mean nothing in finetuning."""
 
 _ENVIRONMENT_PREFIX = "PGNM_"
 
@@ -91,6 +114,20 @@ class Recipe:
                                   low=0, high=1)  # fmt: skip
     prior_momentum: float = _option(0.99, "Momentum of the dataset-level shapes (mu, Eq 10-11).", low=0, high=1)
 
+    initial_shapes: str = _option("normal", "First dataset-level log-shapes: as the paper, or uniform as released.",
+                                  choices=("normal", "uniform"))  # fmt: skip
+    direction: str = _option("cooperate", "Whether masks that lower (cooperate) or raise (oppose) the loss become "
+                             "likelier; not for the objective paper.", choices=("cooperate", "oppose"))  # fmt: skip
+    baseline: str = _option("batch", "What reinforce compares each image's loss with: the batch's other images, a "
+                            "running mean, or the other masks of the same image.",
+                            choices=("batch", "running", "leave_one_out"))  # fmt: skip
+    reduction: str = _option("sqrt", "Scale of reinforce's joint log-probability over K entries: 1, 1/sqrt(K), 1/K.",
+                             choices=("sum", "sqrt", "mean"))  # fmt: skip
+    masks_per_image: int = _option(1, "Masks drawn for each image; the baseline leave_one_out needs at least 2.", low=1)
+    policy_scale: float = _option(1.0, "Weight of the policy's gradient with the objective pathwise.", low=0)
+
+    keep: str = _option("best", "Which weights are kept: best by validation macro F1, or last.",
+                        choices=("best", "last"))  # fmt: skip
     ema: float = _option(0.0, "Decay of an average of the weights that is validated and kept; 0: none.",
                          low=0, high=0.99999)  # fmt: skip
     early_stop: int = _option(0, "Stop after so many epochs without a better validation F1; 0: never.", low=0)
@@ -121,12 +158,21 @@ class Recipe:
     def _check_pretrain(self) -> None:
         if not self.size:
             raise UsageError("--size must be at least 1 in pretraining, got 0; 64 suits a laptop, 224 is the paper's")
-        if self.policy not in ("none", "apga"):
+        if self.policy != "none":
             if self.grid > self.size:
                 raise UsageError(f"--grid must be at most --size {self.size}, got {self.grid}; take {self.size // 4}")
             # Reflection at the border needs half a kernel of mask beyond each edge.
             if self.kernel // 2 >= self.size:
                 raise UsageError(f"--kernel must be below twice --size {self.size}, got {self.kernel}")
+
+        if self.baseline == "leave_one_out" and self.masks_per_image < 2:
+            raise UsageError(
+                f"--baseline leave_one_out needs --masks-per-image of at least 2, got {self.masks_per_image}"
+            )
+        if self.masks_per_image > 1 and (self.policy, self.objective) != ("beta", "reinforce"):
+            raise UsageError(
+                "--masks-per-image above 1 is for --policy beta with --objective reinforce only; leave it at 1"
+            )
 
     @property
     def image_augment(self) -> str | None:

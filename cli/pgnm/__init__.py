@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from cli.pgnm.eval import eval_
+from cli.pgnm.finetune import finetune
+from cli.pgnm.pretrain import pretrain
 
 app = typer.Typer(
     name="pgnm",
@@ -32,6 +34,8 @@ def _pgnm(
     pass
 
 
+app.command()(pretrain)
+app.command()(finetune)
 app.command("eval")(eval_)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -183,7 +184,9 @@ class _BatchSampler(Sampler[list[_Key]]):
         for number in range(self.start, len(self)):
             batch = order[number * whole : (number + 1) * whole]
             share = -(-len(batch) // self._world)
-            yield [(self.epoch, row) for row in batch[self._rank * share : (self._rank + 1) * share].tolist()]
+            rows = batch[self._rank * share : (self._rank + 1) * share].tolist()
+            if rows:  # the last validation batch may not reach every rank
+                yield [(self.epoch, row) for row in rows]
 
     def _order(self) -> torch.Tensor:
         if not self._train:
@@ -219,6 +222,8 @@ def _start_worker(_: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    # Ctrl-C reaches every process of the terminal; the main one saves and then ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _limited(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:

@@ -1,0 +1,35 @@
+"""`pgnm pretrain`: train the heated model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli.pgnm._training import AllowLeakage, Resume, describe, recipe_flags
+
+
+@tell_errors
+@recipe_flags("pretrain")
+def pretrain(
+    split: Annotated[Path | None, typer.Argument(help="Split folder; ./split where left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("heated"),
+    recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "laptop",
+    resume: Resume = None,
+    allow_leakage: AllowLeakage = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    **flags: Any,
+) -> None:
+    """Train a classifier on images under a learned noise mask; the result is the heated model."""
+    from pgnm.config import load_recipe
+
+    settings = load_recipe(recipe, flags)  # a wrong flag is told before torch is loaded
+    from pgnm.data import find_split
+    from pgnm.pretrain import pretrain as train
+
+    with progress(quiet=quiet) as callback:
+        summary = train(find_split(split), out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
+    result, lines = describe(summary)
+    lines.append(f"next: pgnm finetune {split or ''} --from {out}".replace("  ", " "))
+    finish(result, lines, as_json=as_json, quiet=quiet)

@@ -1,0 +1,276 @@
+"""The loop that every training stage shares: epochs, validation, saving, resuming, stopping."""
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pgnm import checkpoints
+from pgnm.config import Recipe
+from pgnm.data import Loader, Split
+from pgnm.data.loader import derive_seed
+from pgnm.engine.devices import Devices
+from pgnm.engine.optim import Ema
+from pgnm.engine.state import Meter, Position, pack_state, unpack_state
+from pgnm.engine.track import open_tracker
+from pgnm.engine.validate import validate
+from pgnm.errors import RunError, TrainingError
+from pgnm.files import write_text
+from pgnm.model_card import model_card
+from pgnm.progress import Progress, ProgressCallback, ignore_progress
+
+_log = logging.getLogger(__name__)
+
+_STEP_STREAM: Final = 100
+_SANITY_BATCHES: Final = 2
+_FILES_TOLD: Final = 8
+
+
+class Stage(Protocol):
+    """One kind of training: what a step does, and what it remembers."""
+
+    model: nn.Module
+    """The classifier, on its device, neither compiled nor wrapped."""
+
+    def update(self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool) -> dict[str, Tensor]:
+        """Learn from one batch and return scalars to log; weights move where `last` closes an update."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights and optimisers."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up weights and optimisers."""
+
+    def save_extras(self, run: Path) -> None:
+        """Write what belongs beside the classifier, such as the policy."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a training run came to.
+
+    Attributes:
+        run: The run folder.
+        epochs: Epochs done in all.
+        best_epoch: Epoch with the best validation macro F1, from 0.
+        best_f1: That macro F1.
+        metrics: The last row of metrics.csv.
+        resumed_at: Step at which this call went on; 0 for a fresh run.
+    """
+
+    run: Path
+    epochs: int
+    best_epoch: int
+    best_f1: float
+    metrics: dict[str, Any]
+    resumed_at: int
+
+
+@dataclass
+class Job:
+    """All that the loop works on."""
+
+    stage: Stage
+    recipe: Recipe
+    split: Split
+    run: Path
+    devices: Devices
+    train: Loader
+    val: Loader
+    info: checkpoints.RunInfo
+    progress: ProgressCallback = ignore_progress
+
+
+def fit(job: Job, *, resume: bool | None = None) -> Summary:
+    """Train until the recipe's epochs are done, going on from the run folder's state where there is one.
+
+    Every random number of a step is drawn from the seed, the step and the process, so a run that was killed and
+    resumed takes the very steps that it would have taken.
+
+    Args:
+        job: Stage, data, devices and run folder.
+        resume: None goes on where a state is; True demands one; False starts anew.
+
+    Raises:
+        TrainingError: A loss or gradient is not finite; the last good state stays.
+        RunError: The state in the run folder belongs to another recipe or split.
+        KeyboardInterrupt: After the state was saved.
+    """
+    recipe, stage, devices = job.recipe, job.stage, job.devices
+    ema = Ema(stage.model, recipe.ema) if recipe.ema else None
+    position = _resume(job, ema, resume)
+    resumed_at = position.step
+    if position.finished and position.epoch >= recipe.epochs:
+        return _summary(job, position, resumed_at)
+    validate(stage.model, job.val, devices, batches=_SANITY_BATCHES)  # a fault here should not wait an epoch
+    guard = _Guard(job)
+    with _interruptible() as interrupted, _forked_random(devices), open_tracker(recipe.track, job) as track:
+        while position.epoch < recipe.epochs and not _waited_enough(recipe, position):
+            meter = Meter.from_state(position.meter, devices)
+            started, seen = time.monotonic(), 0
+            for number, (images, targets, rows) in enumerate(
+                job.train.epoch(position.epoch, position.batch), position.batch
+            ):
+                torch.manual_seed(derive_seed(recipe.seed, _STEP_STREAM, position.step, devices.rank))
+                last = (number + 1) % recipe.accumulate == 0 or number + 1 == len(job.train)
+                numbers = stage.update(images, targets, position.epoch + number / len(job.train), last=last)
+                guard.watch(numbers, position, rows)
+                meter.add(numbers)
+                position.batch, position.step = number + 1, position.step + 1
+                seen += len(images) * devices.world
+                job.progress(Progress(f"epoch {position.epoch + 1} of {recipe.epochs}", number + 1, len(job.train)))
+                if not last:
+                    continue
+                if ema is not None:
+                    ema.update(stage.model)
+                stop = interrupted.is_set() if devices.world == 1 else _agree(interrupted, position, devices)
+                if stop or (recipe.save_every and position.step % recipe.save_every == 0):
+                    guard.check()
+                    _save_state(job, position, meter, ema)
+                    if stop:
+                        raise KeyboardInterrupt
+            guard.check()
+            row = {"epoch": position.epoch, "step": position.step, **meter.means(devices)}
+            seconds = time.monotonic() - started
+            row |= {"images_per_second": seen / seconds, "seconds": seconds}
+            with ema.swapped(stage.model) if ema is not None else contextlib.nullcontext():
+                row |= validate(stage.model, job.val, devices, progress=job.progress)
+                _close_epoch(job, position, row)
+            _save_state(job, position, Meter(), ema)
+            track(position.rows[-1])
+            _log.info("epoch %d: %s", position.epoch, position.rows[-1])
+    position.finished = True
+    _save_state(job, position, Meter(), ema)
+    return _summary(job, position, resumed_at)
+
+
+def _close_epoch(job: Job, position: Position, row: dict[str, Any]) -> None:
+    """Count the epoch, keep the weights where they are wanted, write the row."""
+    is_best = row["val_f1"] > position.best
+    if is_best:
+        position.best, position.best_epoch = row["val_f1"], position.epoch
+    position.rows = [*position.rows, row]
+    position.epoch, position.batch = position.epoch + 1, 0
+    if not job.devices.is_main:
+        return
+    if is_best or job.recipe.keep == "last":
+        checkpoints.save_classifier(job.run, job.stage.model, job.info)
+        job.stage.save_extras(job.run)
+        write_text(job.run / "README.md", model_card(job.recipe, job.info, job.split, row))
+    checkpoints.write_metrics(job.run, position.rows)
+
+
+def _resume(job: Job, ema: Ema | None, resume: bool | None) -> Position:
+    state = checkpoints.load_state(job.run) if resume is not False else None
+    if state is None:
+        if resume:
+            raise RunError(f"{job.run} holds no state to go on from; run without --resume to start")
+        return Position()
+    position, stage = unpack_state(state, job.recipe, job.split, job.devices)
+    job.stage.load_state_dict(stage)
+    if ema is not None:
+        ema.load_state_dict(stage["ema"])
+    return position
+
+
+def _save_state(job: Job, position: Position, meter: Meter, ema: Ema | None) -> None:
+    position.meter = meter.state(job.devices)
+    if job.devices.is_main:
+        stage = job.stage.state_dict()
+        if ema is not None:
+            stage["ema"] = ema.state_dict()
+        checkpoints.save_state(job.run, pack_state(job.recipe, job.split, job.devices, position, stage))
+
+
+def _waited_enough(recipe: Recipe, position: Position) -> bool:
+    return bool(recipe.early_stop) and position.epoch > 0 and position.waited >= recipe.early_stop
+
+
+def _summary(job: Job, position: Position, resumed_at: int) -> Summary:
+    last = position.rows[-1] if position.rows else {}
+    return Summary(job.run, position.epoch, position.best_epoch, position.best, last, resumed_at)
+
+
+class _Guard:
+    """Stops a run whose numbers are no longer finite.
+
+    It looks one step late, so that the device need not be waited for, and always before a state is saved.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._pending: tuple[Tensor, dict[str, Tensor], int, int, Tensor] | None = None
+
+    def watch(self, numbers: dict[str, Tensor], position: Position, rows: Tensor) -> None:
+        """Check the step before, then remember this one."""
+        self.check()
+        # The fp16 loss scaler skips steps with infinite gradients; those are no fault.
+        told = {
+            key: value for key, value in numbers.items() if self._job.devices.precision != "fp16" or "norm" not in key
+        }
+        finite = torch.isfinite(torch.stack([value.detach().float() for value in told.values()]))
+        self._pending = (finite, told, position.epoch, position.step, rows)
+
+    def check(self) -> None:
+        """Raise where the remembered step was not finite."""
+        if self._pending is None:
+            return
+        finite, numbers, epoch, step, rows = self._pending
+        self._pending = None
+        if bool(finite.all()):
+            return
+        wrong = [key for key, good in zip(numbers, finite.tolist(), strict=True) if not good]
+        files = self._job.train.frame["path"].iloc[rows[:_FILES_TOLD].tolist()].tolist()
+        more = f" and {len(rows) - _FILES_TOLD} more" if len(rows) > _FILES_TOLD else ""
+        state = self._job.run / checkpoints.STATE_FILE
+        kept = f"the last good state is {state}" if state.is_file() else "no state was saved yet"
+        raise TrainingError(
+            f"{', '.join(wrong)} not finite at step {step} (epoch {epoch + 1}), in the batch of "
+            f"{', '.join(files)}{more}; {kept}; lower --lr or --policy-lr, set --clip-grad 1, or use --precision fp32"
+        )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C or SIGTERM sets, so that the step ends and is saved; a second ends at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _agree(interrupted: threading.Event, position: Position, devices: Devices) -> bool:
+    """Ask now and then whether any process was interrupted; all of them must stop at the same step."""
+    if position.step % 16:
+        return False
+    return bool(devices.sum(torch.tensor(float(interrupted.is_set()), device=devices.device)) > 0)
+
+
+@contextlib.contextmanager
+def _forked_random(devices: Devices) -> Iterator[None]:
+    on_gpu = [devices.device] if devices.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=on_gpu):
+        yield

@@ -1,0 +1,48 @@
+"""Batch norm over the batches of all processes, on the CPU as well."""
+
+import torch
+import torch.distributed.nn.functional as collective
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, nn
+
+
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Normalise with the statistics of all processes' batches, which must be equally large.
+
+    torch's own layer does this on GPUs only; this one lets two CPU processes compute what one would.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, ...) in training with the statistics over all processes, else with the running ones."""
+        if not self.training:
+            return super().forward(input)
+        axes = [axis for axis in range(input.ndim) if axis != 1]
+        values = input.float()
+        moments = torch.stack([values.mean(axes), values.square().mean(axes)])
+        mean, square = collective.all_reduce(moments) / torch.distributed.get_world_size()
+        variance = square - mean * mean
+        self._remember(mean.detach(), variance.detach(), input.numel() // input.shape[1])
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        result = values * scale.view(shape) + (self.bias - mean * scale).view(shape)
+        return result.to(input.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        total = count * torch.distributed.get_world_size()
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        self.running_mean.lerp_(mean, self.momentum)  # type: ignore[union-attr, arg-type]
+        self.running_var.lerp_(variance * total / max(total - 1, 1), self.momentum)  # type: ignore[union-attr, arg-type]
+
+
+def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
+    """Make every batch norm layer inside a module, not the module itself, span all processes."""
+    if device.type == "cuda":
+        convert_sync_batchnorm(module)
+        return
+    for child in module.modules():
+        # Changing the class keeps weights, buffers and names.
+        if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            child.__class__ = SyncBatchNorm

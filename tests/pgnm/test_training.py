@@ -1,0 +1,230 @@
+"""Pretraining and finetuning from a split folder to a run folder."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import timm
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from pgnm.checkpoints import load_classifier, load_policy
+from pgnm.config import Recipe, load_recipe
+from pgnm.errors import RunError, TrainingError, UsageError
+from pgnm.finetune import finetune
+from pgnm.pretrain import pretrain
+from pgnm.progress import Progress
+
+MakeSplit = Callable[..., Path]
+# The smallest network of timm's that has batch norm, so that a run takes a second.
+TINY = Recipe(
+    model="test_resnet",
+    policy_model="test_resnet",
+    size=16,
+    grid=4,
+    kernel=3,
+    sigma=0.5,
+    epochs=2,
+    batch_size=8,
+    workers=0,
+    device="cpu",
+    augment="none",
+    lr=0.02,
+)
+TINY_FINETUNE = TINY.replace(stage="finetune", policy="none", size=0)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    files = [file for file in ("model.safetensors", "policy.safetensors") if (run / file).exists()]
+    return {f"{file}:{name}": value for file in files for name, value in load_file(run / file).items()}
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_line_from_split_to_finetuned_model(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, heated, tuned = make_split(), tmp_path / "heated", tmp_path / "tuned"
+    pretrain(split, heated, TINY)
+    summary = finetune(split, heated, tuned, TINY_FINETUNE.replace(epochs=6, lr=0.05))
+    assert summary.best_f1 > 0.5
+    model, info = load_classifier(tuned)
+    assert (info.stage, info.size, info.policy) == ("finetune", 16, "none")
+    images = torch.randn(2, 3, 16, 16)
+    theirs = timm.create_model(f"local-dir:{tuned}", pretrained=True).eval()
+    with torch.inference_mode():
+        assert torch.equal(model(images), theirs(images))
+
+
+def test_a_run_folder_holds_what_the_contract_names(make_split: MakeSplit, tmp_path: Path) -> None:
+    pretrain(make_split(), tmp_path / "run", TINY)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {
+        "model.safetensors",
+        "config.json",
+        "policy.safetensors",
+        "state",
+        "metrics.csv",
+        "recipe.yaml",
+        "README.md",
+    }
+    rows = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert len(rows) == 2 and rows.notna().all().all()
+    wanted = (
+        "mask_mean mask_std alpha_p05 beta_p95 policy_entropy share_at_bound log_prob reward grad_norm policy_grad_norm"
+    )
+    assert {*wanted.split(), "images_per_second", "lr", "policy_lr", "val_f1"} <= set(rows)
+    resolved = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["resolved"]
+    assert "torch" in resolved["versions"] and "train.csv" in resolved["sha256"]
+    assert load_recipe(tmp_path / "run" / "recipe.yaml", environ={}) == TINY
+
+
+def test_the_policy_is_read_back(make_split: MakeSplit, tmp_path: Path) -> None:
+    pretrain(make_split(), tmp_path / "run", TINY)
+    policy = load_policy(tmp_path / "run")
+    assert policy is not None and policy.grid == 4
+    assert torch.equal(policy.a0, load_file(tmp_path / "run" / "policy.safetensors")["a0"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policy": "none"},
+        {"policy": "gaussian"},
+        {"policy": "uniform", "kernel": 0},
+        {"policy": "uniform", "grid": 16},
+        {"objective": "reinforce"},
+        {"objective": "reinforce", "baseline": "running", "direction": "oppose"},
+        {"objective": "reinforce", "baseline": "leave_one_out", "masks_per_image": 2},
+        {"objective": "pathwise", "policy_opt": "adam", "policy_lr": 1e-3},
+        {"augment": "cutmix+autoaugment", "label_smoothing": 0.1},
+        {"augment": "mixup", "class_balance": "loss"},
+        {"ema": 0.9, "clip_grad": 1.0, "accumulate": 2},
+        {"precision": "bf16", "size": 32},
+        {"opt": "adamw", "lr": 1e-3, "sched": "step", "keep": "last"},
+    ],
+    ids=lambda change: "-".join(f"{value}" for value in change.values()),
+)
+def test_every_kind_of_noise_objective_and_technique_runs(
+    make_split: MakeSplit, tmp_path: Path, change: dict[str, object]
+) -> None:
+    summary = pretrain(make_split(), tmp_path / "run", TINY.replace(**change, epochs=1))
+    assert all(math.isfinite(value) for value in summary.metrics.values())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    recipe = TINY.replace(epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(hash(name))
+        pretrain(split, tmp_path / name, recipe.replace(seed=seed))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+class Killed(Exception):
+    """Stands in for a process that is killed between two steps."""
+
+
+def kill_after(steps: int) -> Callable[[Progress], None]:
+    seen = 0
+
+    def notice(progress: Progress) -> None:
+        nonlocal seen
+        seen += progress.stage.startswith("epoch")
+        if seen == steps:
+            raise Killed
+
+    return notice
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ({}, 7),
+        ({"save_every": 2, "ema": 0.9}, 6),
+        ({"objective": "reinforce", "baseline": "running", "save_every": 1}, 4),
+    ],
+)
+def test_a_killed_run_that_goes_on_equals_an_uninterrupted_one(
+    make_split: MakeSplit, tmp_path: Path, change: dict[str, object], steps: int
+) -> None:
+    split = make_split()
+    recipe = TINY.replace(epochs=4, augment="autoaugment", **change)
+    pretrain(split, tmp_path / "whole", recipe)
+    with pytest.raises(Killed):
+        pretrain(split, tmp_path / "killed", recipe, progress=kill_after(steps))
+    summary = pretrain(split, tmp_path / "killed", recipe)
+    assert summary.resumed_at > 0
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    rows = [
+        pd.read_csv(tmp_path / name / "metrics.csv").drop(columns=["images_per_second", "seconds"])
+        for name in ("whole", "killed")
+    ]
+    pd.testing.assert_frame_equal(*rows)
+
+
+def test_four_epochs_equal_two_and_two_resumed(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    recipe = TINY.replace(sched="constant", policy_sched="constant", keep="last")
+    pretrain(split, tmp_path / "four", recipe.replace(epochs=4))
+    pretrain(split, tmp_path / "two", recipe.replace(epochs=2))
+    pretrain(split, tmp_path / "two", recipe.replace(epochs=4), resume=True)
+    assert same(weights(tmp_path / "four"), weights(tmp_path / "two"))
+
+
+def test_a_finished_run_is_left_alone(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    first = pretrain(split, tmp_path / "run", TINY)
+    before = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    again = pretrain(split, tmp_path / "run", TINY)
+    assert (again.best_f1, again.epochs) == (first.best_f1, 2)
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_of_another_recipe_is_not_gone_on_with(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "run", TINY)
+    with pytest.raises(RunError, match=r"lr is 0\.5, was 0\.02"):
+        pretrain(split, tmp_path / "run", TINY.replace(lr=0.5))
+    assert pretrain(split, tmp_path / "run", TINY.replace(lr=0.5, epochs=1), resume=False).epochs == 1
+
+
+def test_a_demanded_state_must_be_there(make_split: MakeSplit, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="without --resume"):
+        pretrain(make_split(), tmp_path / "run", TINY, resume=True)
+
+
+def test_a_loss_that_is_not_finite_names_step_files_and_last_good_state(make_split: MakeSplit, tmp_path: Path) -> None:
+    recipe = TINY.replace(lr=1e30, policy="none", save_every=1)
+    with pytest.raises(TrainingError, match=r"step \d+ .*images/.*\.png.*state") as caught:
+        pretrain(make_split(), tmp_path / "run", recipe)
+    assert "--lr" in str(caught.value)
+
+
+def test_early_stop_waits_for_a_better_epoch(make_split: MakeSplit, tmp_path: Path) -> None:
+    recipe = TINY.replace(lr=0.0, policy="none", epochs=9, early_stop=2, weight_decay=0.0)
+    assert pretrain(make_split(), tmp_path / "run", recipe).epochs < 9
+
+
+def test_other_classes_than_the_heated_models_get_a_new_last_layer(
+    make_split: MakeSplit, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "heated", TINY.replace(epochs=1))
+    other = make_split("other")
+    classes = pd.read_csv(other / "classes.csv")
+    classes["label"] = [f"US__other__{index}" for index in range(3)]
+    classes.to_csv(other / "classes.csv", index=False)
+    finetune(other, tmp_path / "heated", tmp_path / "tuned", TINY_FINETUNE.replace(epochs=1))
+    assert "starts anew" in caplog.text
+    assert load_classifier(tmp_path / "tuned")[1].class_names[0] == "US__other__0"
+
+
+def test_a_recipe_of_the_other_stage_is_refused(make_split: MakeSplit, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="finetun"):
+        finetune(make_split(), None, tmp_path / "run", TINY)

@@ -19,7 +19,7 @@ import numpy as np
 
 from radrefine.errors import UsageError
 from radrefine.files import write_bytes, write_json, write_text
-from radrefine.marks import DRAWN_KINDS, MarkedImage, draw_marks, jpeg_coded, random_style
+from radrefine.marks import DRAWN_KINDS, MarkedImage, draw_marks, random_style
 from radrefine.phantoms import make_phantom
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.records import Image
@@ -78,7 +78,7 @@ class DemoOptions:
 
     images: int = DEFAULT_IMAGES
     seed: int = 0
-    size: int = 256
+    size: int = 224
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,9 @@ def _add_duplicates(writer: _Writer, items: Sequence[_Item]) -> None:
         anatomy = item.phantom.rsplit("/", 1)[0]
         others = [label for label in labels if label.startswith(anatomy + "/") and label != item.phantom]
         folder = others[0] if others else item.phantom
-        _again(writer, item, f"{folder}/copy_of_{Path(item.path).name}", "same bytes", writer.path(item.path).read_bytes())
+        _again(
+            writer, item, f"{folder}/copy_of_{Path(item.path).name}", "same bytes", writer.path(item.path).read_bytes()
+        )
     for item in [next(chosen) for _ in range(_PAIRS)]:
         image = _decoded(writer.path(item.path).read_bytes())
         data = encoded(image, ".jpg", 88) if item.number % 2 else encoded(image, compression=9)
@@ -319,7 +321,7 @@ def _add_neighbour(writer: _Writer, item: _Item) -> None:
 def _next_frame(image: Image, rng: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     zoom, turn = 1 + float(rng.normal(0, 0.004)), float(rng.normal(0, 0.3))
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, zoom)
+    matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), turn, zoom), np.float64)
     matrix[:, 2] += rng.normal(0, 0.8, 2)
     moved = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     noisy = moved * float(rng.uniform(0.98, 1.02)) + rng.normal(0, 1.5, image.shape[:2]).reshape(
@@ -350,7 +352,9 @@ def _add_faults(writer: _Writer) -> None:
     whole = writer.path("US/liver/normal/normal_0001.png").read_bytes()
     writer.write("US/liver/normal/truncated_0001.png", whole[: len(whole) // 2])
     writer.fault("US/liver/normal/truncated_0001.png", "truncated")
-    writer.write("US/thyroid/nodule/notes_0001.png", b"Not an image: somebody saved their notes under the wrong name.\n")
+    writer.write(
+        "US/thyroid/nodule/notes_0001.png", b"Not an image: somebody saved their notes under the wrong name.\n"
+    )
     writer.fault("US/thyroid/nodule/notes_0001.png", "text, not an image")
 
 

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from cli.radrefine.demo import demo
+from cli.radrefine.fetch import fetch
+from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
 
@@ -33,8 +36,11 @@ def _radrefine(
     pass
 
 
-app.command()(report)
+app.command()(demo)
 app.command()(split)
+app.command()(report)
+app.command()(push)
+app.command()(fetch)
 
 
 def main() -> None:

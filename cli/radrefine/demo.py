@@ -14,10 +14,10 @@ def demo(
         Path, typer.Option(help="Folder to write RadImageNet-phantom/ and truth/ into.", file_okay=False)
     ] = Path("demo-collection"),
     images: Annotated[
-        int | None, typer.Option(help="Images in all, besides planned duplicates and faults.  [default: 638]")
+        int | None, typer.Option(help="Images in all, besides planned duplicates and faults.  [default: 618]")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same images.", min=0)] = 0,
-    size: Annotated[int, typer.Option(help="Height of the images, px.")] = 256,
+    size: Annotated[int, typer.Option(help="Height of the images, px.")] = 224,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

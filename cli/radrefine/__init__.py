@@ -5,8 +5,6 @@ from typing import Annotated
 import typer
 
 from cli.radrefine.demo import demo
-from cli.radrefine.fetch import fetch
-from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
 
@@ -37,10 +35,8 @@ def _radrefine(
 
 
 app.command()(demo)
-app.command()(split)
 app.command()(report)
-app.command()(push)
-app.command()(fetch)
+app.command()(split)
 
 
 def main() -> None:

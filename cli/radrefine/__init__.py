@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from cli.radrefine.demo import demo
+from cli.radrefine.fetch import fetch
+from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
 
@@ -37,6 +39,8 @@ def _radrefine(
 app.command()(demo)
 app.command()(report)
 app.command()(split)
+app.command()(push)
+app.command()(fetch)
 
 
 def main() -> None:

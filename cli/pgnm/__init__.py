@@ -7,7 +7,6 @@ import typer
 from cli.pgnm.eval import eval_
 from cli.pgnm.finetune import finetune
 from cli.pgnm.pretrain import pretrain
-from cli.pgnm.push import push
 
 app = typer.Typer(
     name="pgnm",
@@ -38,7 +37,6 @@ def _pgnm(
 app.command()(pretrain)
 app.command()(finetune)
 app.command("eval")(eval_)
-app.command()(push)
 
 
 def main() -> None:

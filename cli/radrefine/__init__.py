@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.radrefine.audit import audit
 from cli.radrefine.demo import demo
-from cli.radrefine.fetch import fetch
-from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
 
@@ -36,11 +35,10 @@ def _radrefine(
     pass
 
 
+app.command()(audit)
 app.command()(demo)
 app.command()(report)
 app.command()(split)
-app.command()(push)
-app.command()(fetch)
 
 
 def main() -> None:

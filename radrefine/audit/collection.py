@@ -23,7 +23,7 @@ def load_manifest(refined: Path) -> pd.DataFrame:
         refined: A folder that `radrefine clean` wrote.
 
     Returns:
-        The columns of `radrefine.schema.MANIFEST_COLUMNS` and `stored`, the path of the image below `images/`.
+        The columns of `radrefine.schema.MANIFEST_COLUMNS`; `path` is the path of the stored image below `images/`.
 
     Raises:
         RefinedFolderError: When there is no manifest, it lacks columns, or a path occurs twice.
@@ -44,15 +44,7 @@ def load_manifest(refined: Path) -> pd.DataFrame:
     if manifest["path"].duplicated().any():
         twice = manifest["path"][manifest["path"].duplicated()].iloc[0]
         raise RefinedFolderError(f"{place} lists {twice} more than once; run radrefine clean again")
-    manifest["stored"] = stored_paths(manifest)
     return manifest
-
-
-def stored_paths(manifest: pd.DataFrame) -> pd.Series:
-    """Return where each image lies below `images/`: refined images are PNG files, copied ones keep their name."""
-    path = manifest["path"]
-    as_is = (manifest["status"] == "copied") | path.str.lower().str.endswith(".png")
-    return path.where(as_is, path + ".png")
 
 
 def has_marks(manifest: pd.DataFrame) -> np.ndarray:

@@ -30,7 +30,7 @@ class Duplicates:
     """What is the same in a collection.
 
     Attributes:
-        images: A row per image in the order of the manifest: path, stored, label, modality, file_sha256, pixel_sha256,
+        images: A row per image in the order of the manifest: path, label, modality, file_sha256, pixel_sha256,
             phash, phash_refined, blank (bool), marks (bool), failure (None when readable).
         pairs: Confirmed near-duplicates among images of different pixels: `PAIR_COLUMNS`; kind is `near`, or `marks`
             where marks were found in one of the two only.
@@ -88,7 +88,7 @@ def describe_images(
     Returns:
         `Duplicates.images`.
     """
-    images = manifest[["path", "stored", "label", "modality", "pixel_sha256", "phash", "phash_refined"]].copy()
+    images = manifest[["path", "label", "modality", "pixel_sha256", "phash", "phash_refined"]].copy()
     images["file_sha256"] = manifest["source_sha256"]
     images["blank"] = manifest["blank"].astype("boolean").fillna(False).astype(bool)
     images["marks"] = has_marks(manifest)

@@ -82,8 +82,7 @@ def fingerprint_images(
     _merge_parts(refined)
     missing = _missing(refined, wanted)
     if missing:
-        stored = pd.Series(rows["stored"].to_numpy(), index=rows["path"].to_numpy())
-        work = [(path, wanted[path], refined / IMAGES / stored[path]) for path in missing]
+        work = [(path, wanted[path], refined / IMAGES / path) for path in missing]
         _fingerprint_all(refined, work, jobs, stage, progress)
         _merge_parts(refined)
     return _read_wanted(refined, wanted).reindex(rows["path"]).reset_index().set_index(rows.index)

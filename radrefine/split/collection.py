@@ -46,7 +46,7 @@ class _Work:
     """The images that take part, grouped.
 
     Attributes:
-        images: path, stored, label, class_index, group (its name), group_index.
+        images: path, label, class_index, group (its name), group_index.
         left_out: path, reason.
         class_names: Label of each class index.
         table: Images per group and class.

@@ -128,15 +128,19 @@ def match_paths(paths: pd.Series, names: pd.Series) -> NDArray[np.int64]:
     return _look_up(indices[on_left], written, on_right)
 
 
-def _index(paths: pd.Series, dropped: int) -> pd.Series:
-    """Return positions by path without leading parts, those that are then unique only."""
-    position = pd.Series(np.arange(len(paths)), index=[_drop(path, dropped) for path in paths])
-    return position[~position.index.duplicated(keep=False) & (position.index != "")]
+def _index(paths: pd.Series, dropped: int) -> dict[str, int]:
+    """Return positions by path without leading parts; -1 for paths that are not unique then."""
+    position: dict[str, int] = {}
+    for index, path in enumerate(paths):
+        cut = _drop(path, dropped)
+        position[cut] = -1 if cut in position or not cut else index
+    return position
 
 
-def _look_up(position: pd.Series, names: list[str], dropped: int) -> NDArray[np.int64]:
-    found = position.reindex([_drop(name, dropped) for name in names], fill_value=-1)
-    return found.to_numpy(dtype=np.int64)
+def _look_up(position: dict[str, int], names: list[str], dropped: int) -> NDArray[np.int64]:
+    # A refined image that was no PNG has got `.png` appended to its name.
+    cut = [_drop(name, dropped) for name in names]
+    return np.array([position.get(name, position.get(f"{name}.png", -1)) for name in cut], dtype=np.int64)
 
 
 def _drop(path: str, count: int) -> str:

@@ -57,8 +57,7 @@ def prove_split(folder: Path, duplicates: Duplicates, unverified: list[str]) -> 
     """
     tables = {part: _read(folder / f"{part}.csv") for part in SPLITS}
     rows = pd.concat(tables, names=["part"]).reset_index(level="part")
-    known = duplicates.images[["stored", "file_sha256", "pixel_sha256"]]
-    rows = rows.merge(known, how="left", left_on="path", right_on="stored")
+    rows = rows.merge(duplicates.images[["path", "file_sha256", "pixel_sha256"]], how="left", on="path")
     offending: list[dict[str, str]] = []
     counts: dict[str, int] = {}
     for name, column in {"shared_paths": "path", "shared_groups": "group", **_HASHES}.items():
@@ -84,9 +83,7 @@ def _count_shared(rows: pd.DataFrame, column: str, offending: list[dict[str, str
 
 def _count_pairs(rows: pd.DataFrame, duplicates: Duplicates, offending: list[dict[str, str]]) -> int:
     part = rows.drop_duplicates("path").set_index("path")["part"]
-    stored = duplicates.images.set_index("path")["stored"]
-    pairs = duplicates.pairs
-    a, b = (pairs[name].map(stored) for name in ("path_a", "path_b"))
+    a, b = duplicates.pairs["path_a"], duplicates.pairs["path_b"]
     part_a, part_b = a.map(part), b.map(part)
     across = (part_a.notna() & part_b.notna() & (part_a != part_b)).to_numpy()
     named = across.nonzero()[0][:_MOST_NAMED]

@@ -21,12 +21,12 @@ def write_tables(folder: Path, images: pd.DataFrame, class_names: Sequence[str])
 
     Args:
         folder: The split folder; what an earlier split left there is replaced.
-        images: A row per image: stored, label, class_index, group, part (an index into train, val, test).
+        images: A row per image: path, label, class_index, group, part (an index into train, val, test).
         class_names: Label of each class index.
     """
     # Without split.json a folder is not a split: one that is half written is not taken for whole.
     (folder / "split.json").unlink(missing_ok=True)
-    table = images.assign(path=images["stored"]).sort_values("path", kind="stable")
+    table = images.sort_values("path", kind="stable")
     for index, part in enumerate(SPLITS):
         _write_csv(folder / f"{part}.csv", table.loc[table["part"] == index, list(SPLIT_COLUMNS)])
     counts = count_classes(images, len(class_names))

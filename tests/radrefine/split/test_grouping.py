@@ -60,6 +60,10 @@ def test_names_match_whatever_folders_lead(names: list[str]) -> None:
     assert match_paths(paths, pd.Series(names)).tolist() == [1, 0]
 
 
+def test_names_of_images_that_became_png_match() -> None:
+    assert match_paths(pd.Series(["a/1.jpg.png", "a/2.jpg.png"]), pd.Series(["a/2.jpg"])).tolist() == [1]
+
+
 def test_base_names_that_repeat_never_match() -> None:
     assert match_paths(pd.Series(["a/1.png", "b/1.png"]), pd.Series(["1.png"])).tolist() == [-1]
 

@@ -6,6 +6,7 @@ PgnmError                     exit code 1
 ├── SplitError                1   a split folder that is missing, incomplete or does not fit the model
 ├── LeakageError              4   images shared between splits
 ├── RunError                  1   a run folder that is missing, incomplete or from another configuration
+├── HubError                  1   the Hub refused or could not be reached
 └── TrainingError             1   training cannot go on, such as after a loss that is not finite
 
 Every message says what was expected, what was got and what to do next, in one sentence.
@@ -48,6 +49,10 @@ class LeakageError(PgnmError):
 
 class RunError(PgnmError):
     """A run folder is missing, incomplete or from another configuration."""
+
+
+class HubError(PgnmError):
+    """The Hub refused a request or could not be reached."""
 
 
 class TrainingError(PgnmError):

@@ -7,6 +7,7 @@ import typer
 from cli.pgnm.eval import eval_
 from cli.pgnm.finetune import finetune
 from cli.pgnm.pretrain import pretrain
+from cli.pgnm.push import push
 
 app = typer.Typer(
     name="pgnm",
@@ -37,6 +38,7 @@ def _pgnm(
 app.command()(pretrain)
 app.command()(finetune)
 app.command("eval")(eval_)
+app.command()(push)
 
 
 def main() -> None:

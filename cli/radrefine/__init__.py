@@ -6,6 +6,8 @@ import typer
 
 from cli.radrefine.audit import audit
 from cli.radrefine.demo import demo
+from cli.radrefine.fetch import fetch
+from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
 
@@ -39,6 +41,8 @@ app.command()(audit)
 app.command()(demo)
 app.command()(report)
 app.command()(split)
+app.command()(push)
+app.command()(fetch)
 
 
 def main() -> None:

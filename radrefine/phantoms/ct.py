@@ -42,7 +42,7 @@ def _noise(rng: Generator, space: Space, sigma: float) -> Field:
     return np.asarray(grain / max(1e-6, float(grain.std())) * np.float32(sigma), np.float32)
 
 
-def _organ(
+def _put(
     hounsfield: Field,
     space: Space,
     rng: Generator,
@@ -52,11 +52,17 @@ def _organ(
     *,
     angle: float = 0.0,
     rough: float = 0.08,
-) -> tuple[Field, Field]:
-    """Put an organ of `value` HU into the slice; return the slice and the organ's signed distance."""
-    outline = space.blob(rng, at, axes, angle=angle, rough=rough)
-    texture = space.noise(rng, 0.05, 0.05) * np.float32(3) + np.float32(value)
-    return mix(hounsfield, texture, inside(outline)), outline
+    rim: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Put an organ of `value` HU into the slice, in place; `rim` is the width of its shell and what that adds."""
+    reach = max(axes) * (1 + 3 * rough) + 0.02
+    part, near = space.window((at[0] - reach, at[1] - reach, at[0] + reach, at[1] + reach))
+    if not near.x.size:
+        return
+    outline = near.blob(rng, at, axes, angle=angle, rough=rough)
+    texture = near.noise(rng, 0.05, 0.05) * np.float32(3) + np.float32(value)
+    filled = mix(hounsfield[part], texture, inside(outline))
+    hounsfield[part] = filled + band(outline, rim[0]) * np.float32(rim[1]) if rim[0] else filled
 
 
 def _trunk(space: Space, rng: Generator, axes: Place) -> tuple[Field, Field, Field]:
@@ -74,7 +80,7 @@ def _trunk(space: Space, rng: Generator, axes: Place) -> tuple[Field, Field, Fie
     return hounsfield, body, cavity
 
 
-def _spine(hounsfield: Field, space: Space, rng: Generator, z: float) -> Field:
+def _spine(hounsfield: Field, space: Space, rng: Generator, z: float) -> None:
     for at, axes, value in (
         ((0.5, z), (0.052, 0.042), 260),
         ((0.5, z + 0.065), (0.03, 0.02), 300),
@@ -82,12 +88,11 @@ def _spine(hounsfield: Field, space: Space, rng: Generator, z: float) -> Field:
         ((0.56, z + 0.065), (0.045, 0.013), 320),
         ((0.5, z + 0.1), (0.012, 0.04), 330),
     ):
-        hounsfield, outline = _organ(hounsfield, space, rng, at, axes, value, rough=0.08)
-        hounsfield += band(outline, 0.006) * np.float32(350)
-    return _organ(hounsfield, space, rng, (0.5, z + 0.05), (0.017, 0.014), 20, rough=0.0)[0]
+        _put(hounsfield, space, rng, at, axes, value, rough=0.08, rim=(0.006, 350))
+    _put(hounsfield, space, rng, (0.5, z + 0.05), (0.017, 0.014), 20, rough=0.0)
 
 
-def _ribs(hounsfield: Field, space: Space, rng: Generator, axes: Place, count: int) -> Field:
+def _ribs(hounsfield: Field, space: Space, rng: Generator, axes: Place, count: int) -> None:
     start = float(rng.uniform(0, 0.3))
     for number in range(count):
         turn = start + 2 * math.pi * number / count
@@ -95,9 +100,7 @@ def _ribs(hounsfield: Field, space: Space, rng: Generator, axes: Place, count: i
             continue  # no rib in front of the breast bone
         at = (0.5 + axes[0] * math.cos(turn), 0.5 + axes[1] * math.sin(turn))
         tangent = math.atan2(axes[1] * math.cos(turn), -axes[0] * math.sin(turn))
-        hounsfield, outline = _organ(hounsfield, space, rng, at, (0.035, 0.012), 250, angle=tangent, rough=0.1)
-        hounsfield += band(outline, 0.005) * np.float32(400)
-    return hounsfield
+        _put(hounsfield, space, rng, at, (0.035, 0.012), 250, angle=tangent, rough=0.1, rim=(0.005, 400))
 
 
 def _abdomen(lesion: bool) -> Callable[[Space, Generator], Field]:
@@ -105,48 +108,47 @@ def _abdomen(lesion: bool) -> Callable[[Space, Generator], Field]:
         axes = (float(rng.uniform(0.4, 0.46)), float(rng.uniform(0.29, 0.34)))
         hu, _, cavity = _trunk(space, rng, axes)
         hu = mix(hu, np.float32(-95) + space.noise(rng, 0.03, 0.03) * np.float32(9), inside(cavity))
-        hu = _ribs(hu, space, rng, (axes[0] - 0.06, axes[1] - 0.06), int(rng.integers(10, 14)))
+        _ribs(hu, space, rng, (axes[0] - 0.06, axes[1] - 0.06), int(rng.integers(10, 14)))
         back = 0.5 + axes[1] * 0.45
         for side in (-1, 1):
-            hu, _ = _organ(hu, space, rng, (0.5 + side * 0.1, back + 0.02), (0.045, 0.05), 60)
-            hu, _ = _organ(hu, space, rng, (0.5 + side * 0.09, back + 0.1), (0.07, 0.04), 58)
-            hu = _ct_kidney(hu, space, rng, (0.5 + side * 0.19, back), side)
-        hu = _spine(hu, space, rng, back)
-        hu, _ = _organ(hu, space, rng, (0.52, back - 0.065), (0.023, 0.023), 160, rough=0.02)
-        hu, _ = _organ(hu, space, rng, (0.46, back - 0.062), (0.024, 0.018), 130, rough=0.05)
-        hu = _bowel(hu, space, rng)
-        liver_at = (0.5 - axes[0] * 0.42, 0.44)
+            _put(hu, space, rng, (0.5 + side * 0.1, back + 0.02), (0.045, 0.05), 60)
+            _put(hu, space, rng, (0.5 + side * 0.09, back + 0.1), (0.07, 0.04), 58)
+            _ct_kidney(hu, space, rng, (0.5 + side * 0.19, back), side)
+        _spine(hu, space, rng, back)
+        _put(hu, space, rng, (0.52, back - 0.065), (0.023, 0.023), 160, rough=0.02)
+        _put(hu, space, rng, (0.46, back - 0.062), (0.024, 0.018), 130, rough=0.05)
+        _bowel(hu, space, rng)
+        liver_at = (0.5 - axes[0] * 0.44, 0.455)
         liver = float(rng.uniform(95, 120))
-        hu, _ = _organ(hu, space, rng, liver_at, (axes[0] * 0.46, axes[1] * 0.62), liver, angle=-0.35, rough=0.1)
+        _put(hu, space, rng, liver_at, (axes[0] * 0.4, axes[1] * 0.56), liver, angle=-0.35, rough=0.1)
         for _ in range(int(rng.integers(3, 7))):
             spot = (liver_at[0] + float(rng.normal(0, 0.06)), liver_at[1] + float(rng.normal(0, 0.06)))
-            hu, _ = _organ(hu, space, rng, spot, (0.022, 0.007), liver + 45, angle=float(rng.uniform(0, 3)))
+            _put(hu, space, rng, spot, (0.022, 0.007), liver + 45, angle=float(rng.uniform(0, 3)))
         spleen_at = (0.5 + axes[0] * 0.66, 0.53)
-        hu, _ = _organ(hu, space, rng, spleen_at, (0.05, 0.11), 125, angle=0.35)
+        _put(hu, space, rng, spleen_at, (0.05, 0.11), 125, angle=0.35)
         if lesion:
             for _ in range(int(rng.integers(1, 4))):
                 spot = (liver_at[0] + float(rng.normal(0, 0.05)), liver_at[1] + float(rng.normal(0, 0.07)))
                 radius = float(rng.uniform(0.03, 0.065))
-                hu, rim = _organ(hu, space, rng, spot, (radius, radius), float(rng.uniform(30, 60)), rough=0.12)
-                hu += band(rim, 0.01) * np.float32(18)
+                value = float(rng.uniform(30, 60))
+                _put(hu, space, rng, spot, (radius, radius), value, rough=0.12, rim=(0.01, 18))
         return hu
 
     return draw
 
 
-def _ct_kidney(hu: Field, space: Space, rng: Generator, at: Place, side: int) -> Field:
-    hu, _ = _organ(hu, space, rng, at, (0.05, 0.065), 175, angle=0.3 * side, rough=0.06)
-    return _organ(hu, space, rng, (at[0] - side * 0.022, at[1]), (0.022, 0.03), -40, angle=0.3 * side, rough=0.2)[0]
+def _ct_kidney(hu: Field, space: Space, rng: Generator, at: Place, side: int) -> None:
+    _put(hu, space, rng, at, (0.05, 0.065), 175, angle=0.3 * side, rough=0.06)
+    _put(hu, space, rng, (at[0] - side * 0.022, at[1]), (0.022, 0.03), -40, angle=0.3 * side, rough=0.2)
 
 
-def _bowel(hu: Field, space: Space, rng: Generator) -> Field:
+def _bowel(hu: Field, space: Space, rng: Generator) -> None:
     for _ in range(int(rng.integers(6, 11))):
         at = (float(rng.uniform(0.42, 0.78)), float(rng.uniform(0.29, 0.47)))
         radius = float(rng.uniform(0.022, 0.045))
-        hu, _ = _organ(hu, space, rng, at, (radius, radius * 0.8), 45, rough=0.15)
+        _put(hu, space, rng, at, (radius, radius * 0.8), 45, rough=0.15)
         content = float(rng.choice([-850, 20, 180], p=[0.3, 0.5, 0.2]))
-        hu, _ = _organ(hu, space, rng, at, (radius * 0.7, radius * 0.5), content, rough=0.2)
-    return hu
+        _put(hu, space, rng, at, (radius * 0.7, radius * 0.5), content, rough=0.2)
 
 
 def _chest(finding: str) -> Callable[[Space, Generator], Field]:
@@ -157,19 +159,20 @@ def _chest(finding: str) -> Callable[[Space, Generator], Field]:
         lungs = []
         for side in (-1, 1):
             at, size = (0.5 + side * 0.205, 0.48), (0.155, axes[1] - 0.085)
-            hu, outline = _organ(hu, space, rng, at, size, -860, angle=0.12 * side, rough=0.07)
+            outline = space.blob(rng, at, size, angle=0.12 * side, rough=0.07)
+            hu = mix(hu, np.float32(-860) + space.noise(rng, 0.1, 0.1) * np.float32(15), inside(outline))
             vessels = np.clip(space.noise(rng, 0.022, 0.022) - np.float32(1.3), 0, 1) * np.float32(500)
             hu += vessels * inside(outline + np.float32(0.012))
             lungs.append((at, outline))
-        hu = _mediastinum(hu, space, rng)
-        hu = _ribs(hu, space, rng, (axes[0] - 0.05, axes[1] - 0.05), int(rng.integers(12, 17)))
-        hu = _spine(hu, space, rng, 0.5 + axes[1] * 0.5)
-        hu, _ = _organ(hu, space, rng, (0.5, 0.5 - axes[1] + 0.06), (0.03, 0.012), 220)
+        _mediastinum(hu, space, rng)
+        _ribs(hu, space, rng, (axes[0] - 0.05, axes[1] - 0.05), int(rng.integers(12, 17)))
+        _spine(hu, space, rng, 0.5 + axes[1] * 0.5)
+        _put(hu, space, rng, (0.5, 0.5 - axes[1] + 0.06), (0.03, 0.012), 220)
         at, outline = lungs[int(rng.integers(2))]
         if finding == "nodule":
             spot = (at[0] + float(rng.normal(0, 0.045)), at[1] + float(rng.normal(0, 0.07)))
             radius = float(rng.uniform(0.02, 0.042))
-            hu, _ = _organ(hu, space, rng, spot, (radius, radius), 35, rough=0.2)
+            _put(hu, space, rng, spot, (radius, radius), 35, rough=0.2)
         elif finding == "effusion":
             level = float(rng.uniform(0.54, 0.6)) + space.noise(rng, 0.3, 0.3) * np.float32(0.008)
             hu = mix(hu, 12, inside(outline) * inside(np.asarray(level - space.z, np.float32), 0.006))
@@ -178,14 +181,13 @@ def _chest(finding: str) -> Callable[[Space, Generator], Field]:
     return draw
 
 
-def _mediastinum(hu: Field, space: Space, rng: Generator) -> Field:
-    hu, _ = _organ(hu, space, rng, (0.5, 0.46), (0.065, 0.12), 30, rough=0.15)
-    hu, _ = _organ(hu, space, rng, (0.54, 0.45), (0.11, 0.085), 110, angle=0.5, rough=0.08)
-    hu, _ = _organ(hu, space, rng, (0.47, 0.43), (0.035, 0.035), 190, rough=0.04)
-    hu, _ = _organ(hu, space, rng, (0.56, 0.575), (0.03, 0.03), 190, rough=0.03)
+def _mediastinum(hu: Field, space: Space, rng: Generator) -> None:
+    _put(hu, space, rng, (0.5, 0.46), (0.065, 0.12), 30, rough=0.15)
+    _put(hu, space, rng, (0.54, 0.45), (0.11, 0.085), 110, angle=0.5, rough=0.08)
+    _put(hu, space, rng, (0.47, 0.43), (0.035, 0.035), 190, rough=0.04)
+    _put(hu, space, rng, (0.56, 0.575), (0.03, 0.03), 190, rough=0.03)
     for side in (-1, 1):
-        hu, _ = _organ(hu, space, rng, (0.5 + side * 0.045, 0.515), (0.016, 0.016), -950, rough=0.05)
-    return hu
+        _put(hu, space, rng, (0.5 + side * 0.045, 0.515), (0.016, 0.016), -950, rough=0.05)
 
 
 def _head(bleeding: bool) -> Callable[[Space, Generator], Field]:
@@ -210,8 +212,8 @@ def _head(bleeding: bool) -> Callable[[Space, Generator], Field]:
                 ((0.5 + side * 0.04, 0.42), (0.022 * size, 0.065 * size), -0.35 * side),
                 ((0.5 + side * 0.075, 0.59), (0.018 * size, 0.06 * size), -0.5 * side),
             ):
-                hu, _ = _organ(hu, space, rng, at, ventricle, 6, angle=angle, rough=0.1)
-            hu, _ = _organ(hu, space, rng, (0.5 + side * 0.085, 0.49), (0.03, 0.05), 37, angle=0.3 * side)
+                _put(hu, space, rng, at, ventricle, 6, angle=angle, rough=0.1)
+            _put(hu, space, rng, (0.5 + side * 0.085, 0.49), (0.03, 0.05), 37, angle=0.3 * side)
         falx = (
             band(space.x - np.float32(0.5), 0.003)
             * inside(np.abs(space.z - np.float32(0.5)) - np.float32(0.28))
@@ -236,7 +238,8 @@ def _haemorrhage(hu: Field, space: Space, rng: Generator, brain: Field) -> Field
     axes = (float(rng.uniform(0.045, 0.09)), float(rng.uniform(0.04, 0.07)))
     oedema = space.blob(rng, at, (axes[0] + 0.035, axes[1] + 0.035), rough=0.15)
     hu = mix(hu, 22, inside(oedema, 0.015) * inside(brain))
-    return _organ(hu, space, rng, at, axes, 68, rough=0.22)[0]
+    _put(hu, space, rng, at, axes, 68, rough=0.22)
+    return hu
 
 
 CT_SCENES: dict[str, tuple[Callable[[Space, Generator], Field], float, float]] = {

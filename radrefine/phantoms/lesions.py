@@ -32,6 +32,7 @@ def add_cyst(tissue: Tissue, rng: np.random.Generator, centre: Place, radius: fl
     outline = tissue.space.blob(rng, centre, (radius, radius * flat), angle=float(rng.normal(0, 0.2)), rough=0.1)
     hole = inside(outline, 0.006)
     tissue.echo = mix(tissue.echo, decibels, hole)
+    tissue.glint *= 1 - hole
     tissue.loss -= hole * np.float32(rng.uniform(4, 8) / max(0.06, 1.6 * radius * flat))
     below = tissue.space.z > centre[1]
     tissue.glint += (

@@ -67,7 +67,7 @@ def mr_phantom(rng: Generator, size: tuple[int, int], scene: str) -> Image:
     bias = np.exp(np.float32(0.16) * space.noise(rng, 0.7, 0.7))
     noise = np.float32(rng.uniform(0.012, 0.035)) * rng.standard_normal((2, *space.shape), np.float32)
     magnitude = np.hypot(signal * bias + noise[0], noise[1])
-    return np.rint(np.clip(magnitude * np.float32(rng.uniform(0.82, 1.0)), 0, 1) * 255).astype(np.uint8)
+    return np.rint(np.clip(magnitude * np.float32(rng.uniform(0.75, 0.92)), 0, 1) * 255).astype(np.uint8)
 
 
 def _brain(lesion: str) -> Callable[[Space, Generator, dict[str, float]], Field]:
@@ -189,16 +189,26 @@ def _knee(finding: str) -> Callable[[Space, Generator, dict[str, float]], Field]
     return draw
 
 
+def _joined(first: Field, second: Field, radius: float) -> Field:
+    """Join two signed distances with a rounded corner of about `radius`."""
+    nearer = np.clip(0.5 + (second - first) / np.float32(2 * radius), 0, 1)
+    return np.asarray(second + (first - second) * nearer - np.float32(radius) * nearer * (1 - nearer), np.float32)
+
+
+def _slab(space: Space, at: tuple[float, float], half: tuple[float, float]) -> Field:
+    """Return the signed distance to a rectangle with rounded corners."""
+    dx = np.abs(space.x - np.float32(at[0])) - np.float32(half[0] - 0.03)
+    dz = np.abs(space.z - np.float32(at[1])) - np.float32(half[1] - 0.03)
+    outside = np.hypot(np.maximum(dx, 0), np.maximum(dz, 0))
+    return np.asarray(outside + np.minimum(np.maximum(dx, dz), 0) - np.float32(0.03), np.float32)
+
+
 def _knee_bones(signal: Field, space: Space, rng: Generator, tissue: dict[str, float]) -> Field:
-    x, z = space.x, space.z
-    femur = np.minimum(
-        np.maximum(np.abs(x - np.float32(0.5)) - np.float32(0.1), z - np.float32(0.42)),
-        space.blob(rng, (0.53, 0.4), (0.19, 0.11), rough=0.04),
-    )
-    tibia = np.minimum(
-        np.maximum(np.abs(x - np.float32(0.52)) - np.float32(0.11), np.float32(0.62) - z),
-        np.maximum(np.abs(x - np.float32(0.53)) - np.float32(0.19), np.abs(z - np.float32(0.59)) - np.float32(0.05)),
-    )
+    wide = float(rng.uniform(0.93, 1.07))
+    shaft = _slab(space, (0.5, 0.1), (0.1, 0.3))
+    femur = _joined(shaft, space.blob(rng, (0.53, 0.4), (0.19 * wide, 0.11), rough=0.04), 0.06)
+    shin = _slab(space, (0.52, 1.0), (0.11, 0.4))
+    tibia = _joined(shin, _slab(space, (0.53, 0.59), (0.19 * wide, 0.05)), 0.07)
     patella = space.blob(rng, (0.27, 0.36), (0.035, 0.075), rough=0.05)
     for bone in (femur, tibia, patella):
         bone = np.asarray(bone, np.float32)

@@ -42,6 +42,20 @@ class Space:
         """Width of the picture in units of its height."""
         return float(self.x.max())
 
+    def window(self, box: tuple[float, float, float, float]) -> tuple[tuple[slice, slice], "Space"]:
+        """Return the part of the grid around x0, z0, x1, z1: its rows and columns, and its coordinates."""
+        step, x, z = 8, self.x[::8, ::8], self.z[::8, ::8]
+        margin = 1.5 * step / max(1, self.shape[0])
+        within = (x > box[0] - margin) & (x < box[2] + margin) & (z > box[1] - margin) & (z < box[3] + margin)
+        rows, columns = np.flatnonzero(within.any(axis=1)), np.flatnonzero(within.any(axis=0))
+        if not len(rows):
+            return (slice(0, 0), slice(0, 0)), Space(self.x[:0, :0], self.z[:0, :0])
+        part = (
+            slice(max(0, int(rows[0]) * step - step), int(rows[-1]) * step + 2 * step),
+            slice(max(0, int(columns[0]) * step - step), int(columns[-1]) * step + 2 * step),
+        )
+        return part, Space(self.x[part], self.z[part])
+
     def noise(
         self, rng: np.random.Generator, cell_x: float, cell_z: float, x: Field | None = None, z: Field | None = None
     ) -> Field:

@@ -76,6 +76,7 @@ def _breast(lesion: str) -> Callable[[Tissue, Generator, Probe], None]:
         _glandular(tissue, rng, bent, glandular)
         deep = inside(np.float32(gland) - wavy[1], 0.006)
         _muscle(tissue, rng, bent, deep)
+        _chest_wall(tissue, rng, wavy[1] - np.float32(gland + rng.uniform(0.14, 0.3)))
         add_layer_lines(tissue, rng, wavy[1] - np.float32(gland), 3.0, 0.006)
         add_layer_lines(tissue, rng, wavy[0] - np.float32(fat), 1.5, 0.005)
         if rng.random() < 0.4:
@@ -111,8 +112,20 @@ def _glandular(tissue: Tissue, rng: Generator, bent: Field, where: Field) -> Non
 
 def _muscle(tissue: Tissue, rng: Generator, bent: Field, where: Field) -> None:
     tissue.echo = mix(tissue.echo, float(rng.uniform(-11, -7)), where)
-    add_septa(tissue, rng, where, (rng.uniform(0.5, 0.9), 0.028), rng.uniform(10, 15), bent, 0.7)
-    add_septa(tissue, rng, where, (rng.uniform(0.3, 0.5), 0.016), 7, bent, 0.6)
+    patchy = np.clip(0.7 + 0.7 * tissue.space.noise(rng, 0.3, 0.12), 0, 1.4) * where
+    tissue.echo += np.asarray(tissue.space.noise(rng, 0.3, 0.06, z=bent) * where * np.float32(2.5), np.float32)
+    add_septa(tissue, rng, patchy, (rng.uniform(0.5, 0.9), rng.uniform(0.024, 0.045)), rng.uniform(10, 15), bent, 0.7)
+    add_septa(tissue, rng, patchy, (rng.uniform(0.3, 0.5), 0.016), 7, bent, 0.6)
+
+
+def _chest_wall(tissue: Tissue, rng: Generator, below: Field) -> None:
+    """Add what lies behind the muscle: a bright line, then echoes that blur and fade into noise."""
+    deep = inside(-below, 0.008)
+    mottled = tissue.space.noise(rng, 0.25, 0.05) * np.float32(4) + np.float32(rng.uniform(-16, -8))
+    tissue.echo = mix(tissue.echo, mottled, deep * np.float32(0.9))
+    tissue.loss += deep * np.float32(rng.uniform(10, 45))
+    if rng.random() < 0.6:
+        add_layer_lines(tissue, rng, below, float(rng.uniform(2, 7)), 0.007)
 
 
 def _ribs(tissue: Tissue, rng: Generator, depth: float) -> None:
@@ -224,7 +237,7 @@ def _diaphragm(tissue: Tissue, rng: Generator, middle: float) -> None:
     centre = (middle + float(rng.normal(0, 0.1)), float(rng.uniform(0.3, 0.4)))
     arc = tissue.space.blob(rng, centre, (0.72, 0.55), rough=0.01)
     below = inside(np.float32(0.55) - tissue.space.z, 0.05)
-    tissue.glint += band(arc, 0.01) * below * np.float32(12)
+    tissue.glint += band(arc, 0.007) * below * np.float32(rng.uniform(3, 8))
     tissue.echo -= inside(-arc, 0.01) * below * np.float32(9)
 
 

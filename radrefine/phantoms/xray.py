@@ -49,12 +49,17 @@ def _capsule(space: Space, start: Place, end: Place, radius: float, waist: float
     return np.asarray(distance - radius * (1 - waist * np.sin(along * math.pi)), np.float32)
 
 
-def _bone(space: Space, start: Place, end: Place, radius: float, strength: float) -> Field:
-    """Return the thickness of a long bone: a spongy inside and a dense shell."""
-    outline = _capsule(space, start, end, radius, 0.38)
-    return _thick(outline, radius) * np.float32(0.45 * strength) + band(
-        outline + np.float32(radius * 0.2), radius * 0.22
-    ) * np.float32(0.55 * strength)
+def _add_bone(bones: Field, space: Space, start: Place, end: Place, radius: float, strength: float = 1.0) -> None:
+    """Add the thickness of a long bone to `bones`, in place: a spongy inside and a dense shell."""
+    reach = radius + 0.01
+    box = (min(start[0], end[0]), min(start[1], end[1]), max(start[0], end[0]), max(start[1], end[1]))
+    part, near = space.window((box[0] - reach, box[1] - reach, box[2] + reach, box[3] + reach))
+    if not near.x.size:
+        return
+    outline = _capsule(near, start, end, radius, 0.38)
+    shell = band(outline + np.float32(radius * 0.2), radius * 0.22) * np.float32(0.55 * strength)
+    bone = _thick(outline, radius) * np.float32(0.45 * strength) + shell
+    bones[part] = np.maximum(bones[part], bone)
 
 
 def _chest(finding: str) -> Callable[[Space, Generator], Field]:
@@ -67,7 +72,7 @@ def _chest(finding: str) -> Callable[[Space, Generator], Field]:
             lung, outline = _lung(space, rng, side)
             lungs = np.maximum(lungs, lung)
             outlines.append(outline)
-        total -= lungs * np.float32(1.15)
+        total -= lungs * np.float32(1.05)
         vessels = np.clip(space.fractal(rng, 0.05) - np.float32(0.4), 0, 2) * np.float32(0.1)
         hilum = np.exp(
             -(
@@ -98,8 +103,8 @@ def _lung(space: Space, rng: Generator, side: int) -> tuple[Field, Field]:
 def _centre(space: Space, rng: Generator) -> Field:
     size = float(rng.uniform(0.9, 1.12))
     heart = space.blob(rng, (0.545, 0.6), (0.135 * size, 0.12 * size), angle=0.5, rough=0.05)
-    total = _thick(heart, 0.1) * np.float32(0.85)
-    total += _thick(_capsule(space, (0.5, 0.1), (0.5, 1.1), 0.055), 0.05) * np.float32(0.55)
+    total = _thick(heart, 0.1) * np.float32(0.6)
+    total += _thick(_capsule(space, (0.5, 0.1), (0.5, 1.1), 0.055), 0.05) * np.float32(0.38)
     knob = space.blob(rng, (0.555, 0.37), (0.05, 0.05), rough=0.05)
     total += _thick(knob, 0.05) * np.float32(0.4)
     total -= _thick(_capsule(space, (0.5, 0.0), (0.5, 0.38), 0.02), 0.02) * np.float32(0.3)
@@ -159,7 +164,7 @@ def _chest_finding(space: Space, rng: Generator, finding: str, outlines: list[Fi
         )
         fluid = inside(np.asarray(level - space.z, np.float32), 0.03)
         wide = inside(space.blob(rng, (middle, 0.6), (0.17, 0.3), rough=0.02), 0.02)
-        return np.asarray(fluid * np.maximum(lung, wide * (space.z > 0.6)) * np.float32(0.95), np.float32)
+        return np.asarray(fluid * np.maximum(lung, wide * (space.z > 0.6)) * np.float32(0.62), np.float32)
     return np.zeros(space.shape, np.float32)
 
 
@@ -178,10 +183,12 @@ def _hand(broken: bool) -> Callable[[Space, Generator], Field]:
             )
         for _ in range(8):
             at = (float(rng.uniform(0.42, 0.58)), float(rng.uniform(0.765, 0.83)))
-            carpal = space.blob(rng, at, (0.03, 0.026), rough=0.12)
-            bones = np.maximum(bones, _thick(carpal, 0.03) * np.float32(0.5) + band(carpal, 0.006) * np.float32(0.3))
-        bones = np.maximum(bones, _bone(space, (0.46, 0.88), (0.45, 1.25), 0.048, 1.0))
-        bones = np.maximum(bones, _bone(space, (0.575, 0.885), (0.585, 1.25), 0.033, 1.0))
+            part, near = space.window((at[0] - 0.06, at[1] - 0.06, at[0] + 0.06, at[1] + 0.06))
+            carpal = near.blob(rng, at, (0.03, 0.026), rough=0.12)
+            bone = _thick(carpal, 0.03) * np.float32(0.5) + band(carpal, 0.006) * np.float32(0.3)
+            bones[part] = np.maximum(bones[part], bone)
+        _add_bone(bones, space, (0.46, 0.88), (0.45, 1.25), 0.048)
+        _add_bone(bones, space, (0.575, 0.885), (0.585, 1.25), 0.033)
         texture = 1 + np.float32(0.06) * space.noise(rng, 0.012, 0.012)
         return np.asarray(
             _thick(flesh, 0.06) * np.float32(0.55) + bones * texture * np.float32(0.95) + 0.02, np.float32
@@ -223,11 +230,11 @@ def _finger(
             middle, shift = (start + end) / 2, float(rng.choice([-1, 1]) * rng.uniform(0.012, 0.022))
             across = (shift * math.cos(turn), shift * math.sin(turn))
             tip = at(end - size)
-            bones = np.maximum(bones, _bone(space, at(start + size), at(middle - 0.008), size, 1.0))
+            _add_bone(bones, space, at(start + size), at(middle - 0.008), size)
             moved, near = (tip[0] + across[0] * 2, tip[1] + across[1] * 2), at(middle + 0.008)
-            bones = np.maximum(bones, _bone(space, (near[0] + across[0], near[1] + across[1]), moved, size, 1.0))
+            _add_bone(bones, space, (near[0] + across[0], near[1] + across[1]), moved, size)
         else:
-            bones = np.maximum(bones, _bone(space, at(start + size), at(end - size), size, 1.0))
+            _add_bone(bones, space, at(start + size), at(end - size), size)
     return flesh, bones
 
 

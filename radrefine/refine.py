@@ -1,0 +1,73 @@
+"""Refine one image: find the marks, fill them, check what is left."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from radrefine.artifacts.find import Detection, find_artifacts
+from radrefine.artifacts.outliers import residual_score
+from radrefine.errors import UsageError
+from radrefine.inpaint import Method, inpaint
+from radrefine.records import Image, Mask, RefineResult
+from radrefine.schema import KINDS
+
+_LEAST_SIDE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """How images are refined.
+
+    Attributes:
+        remove: Kinds of marks to remove.
+        min_score: Findings below this score are reported and left in place.
+        method: How holes are filled.
+        radius: Neighbourhood of the fill, px.
+    """
+
+    remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
+    min_score: float = field(default=0.5, metadata={"help": "Leave marks below this score (0 to 1) in place."})
+    method: Method = field(default="telea", metadata={"help": "Fill: telea or navier-stokes."})
+    radius: int = field(default=3, metadata={"help": "Neighbourhood of the fill in px."})
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.remove) - set(KINDS))
+        if unknown:
+            raise UsageError(f"unknown kinds in --remove: {', '.join(unknown)}; choose from {', '.join(KINDS)}")
+        if not 0 <= self.min_score <= 1:
+            raise UsageError(f"--min-score must lie between 0 and 1, got {self.min_score}")
+
+
+def refine_image(image: Image, options: RefineOptions | None = None) -> RefineResult:
+    """Find the burned-in marks of an image and fill them.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8.
+        options: What to remove and how.
+
+    Returns:
+        The refined image, equal to the input outside the mask; mask, findings and residual score.
+    """
+    options = options or RefineOptions()
+    if min(image.shape[:2]) < _LEAST_SIDE:
+        return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
+    detection = find_artifacts(image)
+    findings = [
+        replace(found, removed=found.kind in options.remove and found.score >= options.min_score)
+        for found in detection.findings
+    ]
+    mask = _removed_pixels(replace(detection, findings=findings))
+    filled = inpaint(image, mask, method=options.method, radius=options.radius)
+    return RefineResult(filled, mask, findings, residual_score(filled, detection.field))
+
+
+def _removed_pixels(detection: Detection) -> Mask:
+    mask = np.zeros(detection.field.shape, bool)
+    for found in detection.findings:
+        if found.removed:
+            # A margin of 1 px holds the soft rim of the strokes.
+            rows = slice(max(0, found.y - 1), found.y + found.height + 1)
+            columns = slice(max(0, found.x - 1), found.x + found.width + 1)
+            mask[rows, columns] |= detection.masks[found.kind][rows, columns]
+    return mask

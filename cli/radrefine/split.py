@@ -27,6 +27,13 @@ def split(
     duplicates: Annotated[bool, typer.Option(help="Keep exact and near-duplicates in one part.")] = True,
     sequence: Annotated[int, typer.Option(help="Keep files in one part whose numbers differ by at most this.")] = 0,
     rare: Annotated[str, typer.Option(help="Classes too small for the ratios: one-each, train or error.")] = "one-each",
+    given: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV file of a split made by others, its name saying train, val or test; repeat it."),
+    ] = None,
+    extend: Annotated[Path | None, typer.Option(help="Earlier split whose images stay in their parts.")] = None,
+    folds: Annotated[int, typer.Option(help="Make this many folds for cross-validation, each a split folder.")] = 0,
+    layout: Annotated[str, typer.Option(help="csv, or imagefolder for links beside the CSV files.")] = "csv",
     keep_blank: Annotated[bool, typer.Option(help="Keep blank images, all in train.")] = False,
     max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
     min_correlation: Annotated[float, typer.Option(help="Correlation that confirms near-duplicates.")] = 0.8,
@@ -36,19 +43,25 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Split into train, val and test: stratified, groups kept whole, with a proof that nothing is shared."""
-    from radrefine.split import SplitOptions, split_collection
+    from radrefine.split import SplitOptions, fold_collection, split_collection
 
-    given = {name: value for name, value in locals().items() if name in {item.name for item in fields(SplitOptions)}}
-    given["group_by"] = tuple(name for item in group_by or () for name in item.split(","))
-    options = SplitOptions(**given)
+    chosen = {name: value for name, value in locals().items() if name in {item.name for item in fields(SplitOptions)}}
+    chosen["group_by"] = tuple(name for item in group_by or () for name in item.split(","))
+    chosen["given"] = tuple(given or ())
+    options = SplitOptions(**chosen)
     with progress(quiet=quiet) as callback:
-        summary = split_collection(refined, out, options, progress=callback)
-    facts = summary.facts
-    finish({"out": str(out), **facts}, _describe(out, facts), as_json=as_json, quiet=quiet)
-    if summary.proof.leaks:
-        for pair in summary.proof.offending[:5]:
+        if folds:
+            summaries = fold_collection(refined, out, options, progress=callback)
+        else:
+            summaries = [split_collection(refined, out, options, progress=callback)]
+    results = [{"out": str(summary.out), **summary.facts} for summary in summaries]
+    lines = [line for result in results for line in _describe(Path(result["out"]), result)]
+    finish({"folds": results} if folds else results[0], lines, as_json=as_json, quiet=quiet)
+    offending = [pair for summary in summaries if summary.proof.leaks for pair in summary.proof.offending]
+    if any(summary.proof.leaks for summary in summaries):
+        for pair in offending[:5]:
             say(f"shared {pair['kind']}: {pair['path_a']} ({pair['part_a']}) and {pair['path_b']} ({pair['part_b']})")
-        say("error: the parts share images; keep duplicates together to mend it")
+        say("error: the parts share images; make a split of your own with duplicates kept together to mend it")
         raise typer.Exit(EXIT_VERIFICATION)
 
 

@@ -10,6 +10,7 @@ from radrefine.errors import UsageError
 from radrefine.schema import SPLITS
 
 RARE_POLICIES: Final = ("one-each", "train", "error")
+LAYOUTS: Final = ("csv", "imagefolder")
 DUPLICATES: Final = "duplicates"
 
 
@@ -37,6 +38,16 @@ class SplitOptions:
         default="one-each",
         metadata={"help": "Classes too small for the ratios: one-each (a group in every part), train, or error."},
     )
+    given: tuple[Path, ...] = field(
+        default=(), metadata={"help": "CSV files of a split made by others (train, val, test) to verify and use."}
+    )
+    extend: Path | None = field(
+        default=None, metadata={"help": "An earlier split: its images stay in their parts, new ones are added."}
+    )
+    folds: int = field(default=0, metadata={"help": "Make this many folds for cross-validation instead of one split."})
+    layout: str = field(
+        default="csv", metadata={"help": "csv, or imagefolder for <part>/<class>/<file> links beside the CSV files."}
+    )
     keep_blank: bool = field(default=False, metadata={"help": "Keep blank images, all in train, not leave them out."})
     max_distance: int = field(
         default=MAX_DISTANCE, metadata={"help": "Bits in which perceptual hashes of near-duplicates may differ."}
@@ -49,6 +60,13 @@ class SplitOptions:
     def __post_init__(self) -> None:
         self.shares()
         _choose("--rare", self.rare, RARE_POLICIES)
+        _choose("--layout", self.layout, LAYOUTS)
+        if self.folds and not 3 <= self.folds <= 100:
+            raise UsageError(f"--folds must be 3 to 100, one fold each for val and test; got {self.folds}")
+        if self.given and (self.extend or self.folds):
+            raise UsageError("--given takes a split as it is and cannot be combined with --extend or --folds")
+        if self.extend and self.folds:
+            raise UsageError("--extend and --folds cannot be combined; name one of them")
         if self.sequence < 0:
             raise UsageError(f"--sequence must be 0 or more; got {self.sequence}")
         if not 0 <= self.max_distance <= 64:

@@ -7,7 +7,7 @@ import pytest
 
 from radrefine.errors import RefinedFolderError, SplitError, UsageError
 from radrefine.schema import SPLITS
-from radrefine.split import SplitOptions, split_collection
+from radrefine.split import SplitOptions, fold_collection, split_collection
 from tests.radrefine.pictures import brighter, scene, smaller
 from tests.radrefine.refined import unpack_refined, write_refined
 
@@ -111,6 +111,83 @@ def test_an_unreadable_copied_file_is_left_out_and_named(tmp_path: Path) -> None
     assert pd.read_csv(tmp_path / "split/left_out.csv")["path"].tolist() == ["CT/chest/broken.png"]
 
 
+def test_folds_are_split_folders_whose_tests_cover_everything_once(refined: Path, tmp_path: Path) -> None:
+    summaries = fold_collection(refined, tmp_path, SplitOptions(folds=4))
+
+    tests = pd.concat([read(tmp_path / f"fold-{index}")["test"] for index in range(4)])
+    assert sorted(tests["path"]) == sorted(path for path, _ in files() if "blank" not in path)
+    assert not any(summary.proof.leaks for summary in summaries)
+    assert {len(read(summary.out)["val"]) for summary in summaries} == {
+        len(read(summary.out)["test"]) for summary in summaries
+    }
+
+
+def test_extending_moves_nothing_and_keeps_the_numbers_of_the_classes(tmp_path: Path) -> None:
+    old, new = files()[:60], [*files(), ("set/AB/new.png", scene(500))]
+    new = [(path.replace("set/AB", "set/CT/abdomen"), image) for path, image in new]
+    before = write_refined(tmp_path / "before", old)
+    after = write_refined(tmp_path / "after", new)
+    split_collection(before, tmp_path / "one", SplitOptions(ratios="2:1:1"))
+
+    summary = split_collection(after, tmp_path / "two", SplitOptions(ratios="2:1:1", extend=tmp_path / "one"))
+
+    one, two = read(tmp_path / "one"), read(tmp_path / "two")
+    assert all(set(one[part]["path"]) <= set(two[part]["path"]) for part in SPLITS)
+    assert sum(len(two[part]) for part in SPLITS) == len(new) - 1
+    assert pd.read_csv(tmp_path / "two/classes.csv")["label"].tolist()[-1] == "CT__abdomen"
+    assert not summary.proof.leaks
+
+
+def test_a_new_image_between_two_parts_is_left_out(tmp_path: Path) -> None:
+    scenes = [(f"CT/chest/{seed:02d}.png", scene(seed)) for seed in range(12)]
+    split_collection(write_refined(tmp_path / "before", scenes), tmp_path / "one", SplitOptions(ratios="1:1:1"))
+    tables = read(tmp_path / "one")
+    cases = pd.DataFrame({"path": ["CT/chest/new.png", *(table["path"].iloc[0] for table in tables.values())]})
+    cases.assign(case="same").to_csv(tmp_path / "cases.csv", index=False)
+    after = write_refined(tmp_path / "after", [*scenes, ("CT/chest/new.png", scene(99))])
+
+    options = SplitOptions(ratios="1:1:1", extend=tmp_path / "one", metadata=tmp_path / "cases.csv", group_by=("case",))
+    summary = split_collection(after, tmp_path / "two", options)
+
+    assert summary.facts["left_out"] == {"belongs to several parts of the earlier split": 1}
+    assert {part: set(table["path"]) for part, table in read(tmp_path / "two").items()} == {
+        part: set(table["path"]) for part, table in tables.items()
+    }
+
+
+def test_given_tables_are_taken_as_they_are_and_their_leaks_named(refined: Path, tmp_path: Path) -> None:
+    paths = ["root/" + path for path, _ in files() if "blank" not in path]
+    for part, names in zip(SPLITS, (paths[:100], paths[100:110], [*paths[110:], "root/set/gone.png"]), strict=True):
+        pd.DataFrame({"filename": names, "label": "any"}).to_csv(tmp_path / f"RadiologyAI_{part}.csv", index=False)
+    given = tuple(tmp_path / f"RadiologyAI_{part}.csv" for part in SPLITS)
+
+    summary = split_collection(refined, tmp_path / "split", SplitOptions(given=given))
+
+    assert summary.facts["counts"] == {"train": 100, "val": 10, "test": 9}
+    assert summary.proof.shared_near_duplicates > 0
+    assert summary.proof.shared_groups > 0
+    assert any("RadiologyAI_test.csv names 1 images" in told for told in summary.proof.unverified)
+
+
+def test_given_files_must_name_their_part(refined: Path, tmp_path: Path) -> None:
+    (tmp_path / "images.csv").write_text("filename\nset/CT/chest/000.png\n")
+
+    with pytest.raises(SplitError, match="the name must say which part"):
+        split_collection(refined, tmp_path / "split", SplitOptions(given=(tmp_path / "images.csv",)))
+
+
+def test_imagefolder_links_lead_to_the_images(refined: Path, tmp_path: Path) -> None:
+    split_collection(refined, tmp_path, SplitOptions(layout="imagefolder"))
+    split_collection(refined, tmp_path, SplitOptions(layout="imagefolder", seed=5))
+
+    links = list((tmp_path / "imagefolder").rglob("*.png"))
+    test = read(tmp_path)["test"]
+    assert len(links) == len(files()) - 1
+    assert all(link.is_file() and not Path(link.readlink()).is_absolute() for link in links)
+    linked = {link.resolve() for link in links if "imagefolder/test" in str(link)}
+    assert linked == {(refined / "images" / path).resolve() for path in test["path"]}
+
+
 def test_a_part_of_ratio_zero_stays_empty(refined: Path, tmp_path: Path) -> None:
     split_collection(refined, tmp_path, SplitOptions(ratios="3:0:1"))
 
@@ -126,6 +203,23 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("filename,case\nnothing.png,1\n")
     with pytest.raises(SplitError, match="names none of the 120 images"):
         split_collection(refined, tmp_path / "split", SplitOptions(metadata=tmp_path / "other.csv"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 2}, "--folds must be 3 to 100"),
+        ({"folds": 3, "extend": Path("x")}, "cannot be combined"),
+        ({"given": (Path("x"),), "extend": Path("x")}, "cannot be combined"),
+        ({"layout": "tar"}, "--layout must be one of"),
+        ({"sequence": -1}, "--sequence must be 0 or more"),
+        ({"max_distance": 65}, "--max-distance must be 0 to 64"),
+        ({"min_correlation": 2.0}, "--min-correlation must be -1 to 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        SplitOptions(**options)
 
 
 @pytest.mark.parametrize("ratios", ["24:1", "a:b:c", "0:1:1", "1:0:0", "1:-1:2", "1:inf:1"])

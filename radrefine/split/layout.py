@@ -1,0 +1,55 @@
+"""Lay a split out as an ImageFolder of links, for tools that want one."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from radrefine.errors import SplitError
+from radrefine.schema import SPLITS
+
+IMAGEFOLDER = "imagefolder"
+
+
+def link_images(folder: Path, root: Path, images: pd.DataFrame) -> Path:
+    """Make `imagefolder/<part>/<label>/<file>` of relative symbolic links; what was there before is replaced.
+
+    Args:
+        folder: The split folder.
+        root: The folder of the images.
+        images: A row per image: path (below `root`), label, part (an index into train, val, test).
+
+    Returns:
+        The folder of links.
+
+    Raises:
+        SplitError: The file system allows no links.
+    """
+    final, temporary = folder / IMAGEFOLDER, folder / f".{IMAGEFOLDER}.part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    names = _name_links(images)
+    root = root.resolve()
+    folders = images["part"].map(dict(enumerate(SPLITS))) + "/" + images["label"]
+    for folder_name, rows in images.assign(name=names).groupby(folders):
+        place = temporary / str(folder_name)
+        place.mkdir(parents=True)
+        # Links are relative to their final place, which is as deep as the temporary one.
+        up = os.path.relpath(root, place.resolve())
+        for path, name in zip(rows["path"], rows["name"], strict=True):
+            try:
+                (place / name).symlink_to(f"{up}/{path}")
+            except OSError as error:
+                raise SplitError(
+                    f"{place} takes no links ({error.strerror}); use --layout csv or another disk"
+                ) from error
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    return final
+
+
+def _name_links(images: pd.DataFrame) -> pd.Series:
+    """Return the file's own name where it is the only one of its class and part, else its whole path in one name."""
+    base = images["path"].str.rpartition("/")[2]
+    alone = ~pd.DataFrame({"part": images["part"], "label": images["label"], "base": base}).duplicated(keep=False)
+    return base.where(alone, images["path"].str.replace("/", "__"))

@@ -6,6 +6,7 @@ ultrasound images without their marks), `duplicates.csv` and `faults.csv` (what 
 """
 
 import csv
+import dataclasses
 import io
 import json
 import zlib
@@ -263,16 +264,18 @@ class _Writer:
 
 def _with_marks(picture: Image, rng: np.random.Generator, item: _Item) -> MarkedImage:
     """Draw marks as often as the class has them; every kind comes round in turn."""
+    place = item.phantom.split("/")[1].upper()
+    style = dataclasses.replace(random_style(rng, picture.shape[:2]), places=(place,))
     share = _MARKED["normal"] if "normal" in item.phantom else _MARKED[""]
     jpeg = int(rng.integers(60, 95)) if rng.random() < 0.25 else None
     if item.phantom == "US/heart":  # a capture of the whole screen
         kinds = ["ui_bar", "text", "text", "tick", "probe_mark", *rng.choice(["caliper", "arrow", "colour_overlay"], 1)]
-        return draw_marks(picture, rng, kinds, style=random_style(rng, picture.shape[:2]), jpeg=jpeg)
+        return draw_marks(picture, rng, kinds, style=style, jpeg=jpeg)
     if rng.random() > share:
         return draw_marks(picture, rng, count=0, jpeg=jpeg)
     first = DRAWN_KINDS[item.number % len(DRAWN_KINDS)]
     further = [str(kind) for kind in rng.choice(["caliper", "text", "probe_mark", first], int(rng.integers(0, 3)))]
-    return draw_marks(picture, rng, [first, *further], jpeg=jpeg)
+    return draw_marks(picture, rng, [first, *further], style=style, jpeg=jpeg)
 
 
 def _add_duplicates(writer: _Writer, items: Sequence[_Item]) -> None:

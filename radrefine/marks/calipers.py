@@ -81,36 +81,45 @@ def draw_dotted_line(start: Point, end: Point, style: Style, period: float, dash
     return Mark("dotted_line", sketch.layers(style))
 
 
-def draw_measurement(
-    rng: np.random.Generator, style: Style, shape: tuple[int, int], box: tuple[float, ...]
-) -> list[Mark]:
-    """Draw a measurement: two calipers, often the line between them, often a digit or letter beside each.
+def draw_measurement(rng: np.random.Generator, style: Style, box: tuple[float, float, float, float]) -> list[Mark]:
+    """Draw a measurement: pairs of calipers, often the line between them, often a digit or letter beside them.
+
+    Nearly half of the time a second pair crosses the first, as lesions are measured along two axes.
 
     Args:
         rng: Source of all choices.
         style: The screen's style.
-        shape: Height and width of the picture, px.
         box: x0, y0, x1, y1 of what is measured, px.
     """
-    x0, y0, x1, y1 = box
-    ends: tuple[Point, Point] = ((x0, (y0 + y1) / 2), (x1, (y0 + y1) / 2))
-    if rng.random() < 0.5:
-        ends = (((x0 + x1) / 2, y0), ((x0 + x1) / 2, y1))
-    turn = float(rng.normal(0, 0.35))
-    ends = (_turned(ends[0], box, turn), _turned(ends[1], box, turn))
-    if rng.random() < 0.6:  # screens place marks on whole pixels
-        ends = (
-            (float(round(ends[0][0])), float(round(ends[0][1]))),
-            (float(round(ends[1][0])), float(round(ends[1][1]))),
-        )
     size = max(5.0, float(rng.uniform(8, 13) * style.scale))
-    line_only = "calipers without line" if rng.random() < 0.4 else ""
-    marks = [] if line_only else [_random_line(rng, style, *ends, size)]
-    angle = math.atan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0])
-    marks.append(draw_caliper(ends[0], size, style, style.caliper, angle))
-    marks.append(draw_caliper(ends[1], size, style, style.caliper, angle + math.pi))
-    marks += _captions(rng, style, ends, size)
+    line = None if rng.random() < 0.4 else _line_pattern(rng, style, size)
+    letters = "1234" if rng.random() < 0.6 else "ABCD"
+    first, turn = int(rng.integers(3)), float(rng.normal(0, 0.35))
+    flat = int(rng.random() < 0.5)
+    marks: list[Mark] = []
+    for number in range(2 if rng.random() < 0.45 else 1):
+        ends = _axis(box, turn, flat=(flat + number) % 2 == 1)
+        if rng.random() < 0.6:  # screens place marks on whole pixels
+            ends = (_rounded(ends[0]), _rounded(ends[1]))
+        if line is not None:
+            marks.append(draw_dotted_line(*ends, style, *line))
+        angle = math.atan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0])
+        marks.append(draw_caliper(ends[0], size, style, style.caliper, angle))
+        marks.append(draw_caliper(ends[1], size, style, style.caliper, angle + math.pi))
+        marks += _captions(rng, letters[first + number], style, ends, size)
     return marks
+
+
+def _axis(box: tuple[float, float, float, float], turn: float, *, flat: bool) -> tuple[Point, Point]:
+    """Return the ends of the box's long or short middle line, turned about its centre."""
+    x0, y0, x1, y1 = box
+    if flat:
+        return _turned((x0, (y0 + y1) / 2), box, turn), _turned((x1, (y0 + y1) / 2), box, turn)
+    return _turned(((x0 + x1) / 2, y0), box, turn), _turned(((x0 + x1) / 2, y1), box, turn)
+
+
+def _rounded(point: Point) -> Point:
+    return float(round(point[0])), float(round(point[1]))
 
 
 def _turned(point: Point, box: Iterable[float], turn: float) -> Point:
@@ -122,20 +131,21 @@ def _turned(point: Point, box: Iterable[float], turn: float) -> Point:
     )
 
 
-def _random_line(rng: np.random.Generator, style: Style, start: Point, end: Point, size: float) -> Mark:
+def _line_pattern(rng: np.random.Generator, style: Style, size: float) -> tuple[float, float, float]:
+    """Choose period, dash and width of a line: dots close together, centimetre dots, or dashes."""
     width = max(0.8, style.stroke * float(rng.uniform(0.7, 1.1)))
-    if rng.random() < 0.75:  # dots, close together or as centimetre marks
+    if rng.random() < 0.75:
         period = float(rng.uniform(2.4, 4.5)) if rng.random() < 0.75 else float(rng.uniform(1.0, 2.0)) * size
-        return draw_dotted_line(start, end, style, max(period * max(1.0, style.scale * 0.8), 2.2 * width), width, width)
+        return max(period * max(1.0, style.scale * 0.8), 2.2 * width), width, width
     dash = float(rng.uniform(2.5, 5)) * max(1.0, style.scale)
-    return draw_dotted_line(start, end, style, dash * float(rng.uniform(1.5, 2.2)), dash, width)
+    return dash * float(rng.uniform(1.5, 2.2)), dash, width
 
 
-def _captions(rng: np.random.Generator, style: Style, ends: tuple[Point, Point], size: float) -> list[Mark]:
-    choice = rng.random()
-    if choice < 0.2:
+def _captions(
+    rng: np.random.Generator, caption: str, style: Style, ends: tuple[Point, Point], size: float
+) -> list[Mark]:
+    if rng.random() < 0.2:
         return []
-    caption = str(rng.integers(1, 5)) if choice < 0.7 else str(rng.choice(list("ABCD")))
     where = ends if rng.random() < 0.35 else (ends[int(rng.integers(2))],)
     turn = float(rng.uniform(0, 2 * math.pi))
     return [_caption(caption, style, end, size, turn) for end in where]

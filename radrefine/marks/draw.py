@@ -184,7 +184,7 @@ def _measurement(rng: np.random.Generator, style: Style, shape: tuple[int, int])
     height, width = shape
     w, h = rng.uniform(0.12, 0.55, 2) * (width, height)
     x, y = rng.uniform(0.03, 0.97, 2) * (width - w, height - h)
-    return draw_measurement(rng, style, shape, (float(x), float(y), float(x + w), float(y + h)))
+    return draw_measurement(rng, style, (float(x), float(y), float(x + w), float(y + h)))
 
 
 def _text(rng: np.random.Generator, style: Style, shape: tuple[int, int]) -> list[Mark]:

@@ -38,6 +38,7 @@ class Style:
         alpha: Opacity of the ink, 0-1.
         blur: Sigma of the blur that rescaling left, px.
         smooth: False draws hard-edged (aliased) marks.
+        places: Names of body parts in annotations.
     """
 
     scale: float = 1.0
@@ -50,6 +51,7 @@ class Style:
     alpha: float = 1.0
     blur: float = 0.3
     smooth: bool = True
+    places: tuple[str, ...] = ("BREAST", "AXILLA", "THYROID", "LIVER", "KIDNEY", "OVARY", "HIP", "SPLEEN", "NECK")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,6 @@ from radrefine.marks.fonts import text_coverage
 from radrefine.marks.ink import Mark, Style, ink_layers
 
 _SIDES = ("LT", "RT", "LEFT", "RIGHT", "L", "R", "Lt", "Rt", "left", "right")
-_PLACES = (
-    "BREAST",
-    "AXILLA",
-    "THYROID",
-    "LIVER",
-    "KIDNEY",
-    "LOBE",
-    "OVARY",
-    "HIP",
-    "UTERUS",
-    "SPLEEN",
-    "AORTA",
-    "NECK",
-)
 _VIEWS = ("TRANS", "SAG", "LONG", "TRV", "MID", "UPPER", "LOWER", "RAD", "ARAD", "SUBCOSTAL", "10 o'clock", "2 N+3cm")
 _SETTINGS: tuple[str, ...] = (
     "2D",
@@ -79,7 +65,7 @@ def _letters(rng: np.random.Generator, style: Style, low: float, high: float) ->
 def _fitting(rng: np.random.Generator, style: Style, height: float, width: int) -> str:
     words = [str(rng.choice(_SIDES))]
     if rng.random() < 0.7:
-        words.append(str(rng.choice(_PLACES)))
+        words.append(str(rng.choice(style.places)))
     if rng.random() < 0.3:
         words.append(str(rng.choice(_VIEWS)))
     if rng.random() < 0.15:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.radrefine.audit import audit
+from cli.radrefine.clean import clean
 from cli.radrefine.demo import demo
 from cli.radrefine.fetch import fetch
 from cli.radrefine.push import push
@@ -39,6 +40,7 @@ def _radrefine(
 
 app.command()(audit)
 app.command()(demo)
+app.command()(clean)
 app.command()(report)
 app.command()(split)
 app.command()(push)

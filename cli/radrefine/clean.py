@@ -1,0 +1,118 @@
+"""`radrefine clean`: from a raw collection to a refined folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, finish, progress, say, tell_errors
+
+if TYPE_CHECKING:
+    from radrefine.batch import CleanPlan, CleanSummary
+
+
+@tell_errors
+def clean(
+    src: Annotated[Path, typer.Option(help="Folder, .tar, .tar.gz or .zip of images; read in place, never changed.")],
+    out: Annotated[Path | None, typer.Option(help="Refined folder; by default NAME-refined beside the source.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0 means one for each processor.")] = 0,
+    backend: Annotated[str, typer.Option(help="Where workers run: loky (processes), threading or dask.")] = "loky",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:port.")] = None,
+    remove: Annotated[
+        str | None, typer.Option(help="Kinds of marks to remove, separated by commas; by default all of them.")
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="Leave marks below this score (0 to 1) in place.")] = 0.5,
+    method: Annotated[str, typer.Option(help="How holes are filled: telea or navier-stokes.")] = "telea",
+    radius: Annotated[int, typer.Option(min=1, help="Neighbourhood of the fill, px.")] = 3,
+    layout: Annotated[str, typer.Option(help="How paths are read: radimagenet or imagefolder.")] = "radimagenet",
+    modality: Annotated[str | None, typer.Option(help="Modality of every image: CT, MR, US or XR.")] = None,
+    link: Annotated[
+        bool, typer.Option("--link", help="Hard links instead of copies: an edited output is then an edited source.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Clean only the first N images.")] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read through links inside a source folder.")
+    ] = False,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Refuse files larger than this, bytes.")] = 256 * 2**20,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse images of more pixels than this.")] = 64 * 2**20,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Fill in elapsed_ms; the manifest then differs from run to run.")
+    ] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write pages to look at afterwards.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Remove burned-in marks from ultrasound and pass everything else on; run again to go on after an interruption."""
+    import dataclasses
+
+    from radrefine.refine import RefineOptions
+
+    from radrefine.batch import CleanOptions, clean_collection, plan_collection
+    from radrefine.catalog import default_out
+    from radrefine.schema import KINDS
+
+    kinds = KINDS if remove is None else tuple(kind.strip() for kind in remove.split(",") if kind.strip())
+    refine = RefineOptions(remove=kinds, min_score=min_score, method=method, radius=radius)  # type: ignore[arg-type]
+    options = CleanOptions(
+        refine=refine,
+        jobs=jobs,
+        backend=backend,
+        scheduler=scheduler,
+        layout=layout,  # type: ignore[arg-type]  # checked when the source is opened
+        modality=modality,
+        link=link,
+        limit=limit,
+        follow_links=follow_links,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        timings=timings,
+    )
+    target = out if out is not None else default_out(src)
+    if dry_run:
+        plan = plan_collection(src, target, options)
+        finish(dataclasses.asdict(plan), _plan_lines(plan), as_json=as_json, quiet=quiet)
+        return
+    with progress(quiet=quiet) as callback:
+        summary = clean_collection(src, target, options, callback)
+    for note in summary.notes:
+        say(note, quiet=quiet)
+    page = None
+    if report:
+        from radrefine.report import build_report
+
+        page = build_report(target, source=src).page
+    lines = [*_summary_lines(summary), *([f"pages to look at: {page}"] if page is not None else [])]
+    result = {**dataclasses.asdict(summary), "report": page}
+    finish(result, lines, as_json=as_json, quiet=quiet)
+    if summary.failed:
+        raise typer.Exit(EXIT_FAILED_IMAGES)
+
+
+def _summary_lines(summary: "CleanSummary") -> list[str]:
+    counts = ", ".join(f"{count:,} {status}" for status, count in summary.counts.items())
+    lines = [f"{counts}; {summary.done:,} done now in {summary.seconds:.1f} s, {summary.kept:,} from earlier runs"]
+    if summary.failed:
+        lines.append(f"{summary.failed:,} files did not make it; {summary.out / 'failures.csv'} says why")
+    return [*lines, f"written: {summary.out}", f"next: radrefine split {summary.out} --stratify"]
+
+
+def _plan_lines(plan: "CleanPlan") -> list[str]:
+    kinds = ", ".join(f"{count:,} {modality}" for modality, count in plan.modalities.items())
+    verb = "link" if plan.link else "copy"
+    lines = [
+        f"would refine {plan.refine:,} and {verb} {plan.copy:,} images ({kinds}), {_size(plan.bytes_read)} to read",
+        f"would take up to about {_size(plan.bytes_written)} in {plan.out}, where {_size(plan.bytes_free)} are free",
+    ]
+    if plan.n_refused:
+        path, reason = plan.refused[0]
+        lines.append(f"would refuse {plan.n_refused:,} files, the first being {path}: {reason}")
+    return [*lines, "nothing was written"]
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,182 @@
+"""Write the refined folder: whole files or none, one run at a time.
+
+Every file is written under `.radrefine/tmp` and renamed into place, so that after a crash no half-written file stands
+under a final name and the leftovers lie in one place.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from radrefine.errors import RefinedFolderError
+
+STATE: Final = ".radrefine"
+"""Folder inside a refined folder that holds what a later run needs."""
+
+_TEMPORARY: Final = "tmp"
+# ioctl of Linux that lets two files share their blocks until one is changed.
+_FICLONE: Final = 0x40049409
+_HOST: Final = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:32]
+
+# Destinations whose file system was found unable to share blocks; asking again costs time for each image.
+_NO_CLONES: Final[set[str]] = set()
+
+
+def temporary_folder(out: str | Path) -> str:
+    """Return the folder for unfinished files of the refined folder `out`."""
+    return f"{out}/{STATE}/{_TEMPORARY}"
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the refined folder for one run.
+
+    Raises:
+        RefinedFolderError: Another run holds it.
+    """
+    path = out / STATE / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise RefinedFolderError(
+                f"another run is writing to {out}; wait until it ends, or choose another folder with --out"
+            ) from None
+        yield
+
+
+def sweep(out: Path) -> None:
+    """Remove what a run left unfinished, and make the folder for temporary files anew."""
+    for folder in (out, out / STATE):
+        for leftover in folder.glob(".*.part*"):
+            leftover.unlink(missing_ok=True)
+    shutil.rmtree(temporary_folder(out), ignore_errors=True)
+    Path(temporary_folder(out)).mkdir(parents=True, exist_ok=True)
+
+
+def sweep_orphans(out: str, is_known: Callable[[str], bool]) -> None:
+    """Remove images and masks that a killed run wrote and no later run took over.
+
+    Args:
+        out: The refined folder.
+        is_known: Tells whether an image of that path belongs to the result.
+    """
+    for folder in ("images", "masks"):
+        root = f"{out}/{folder}"
+        for place, _, names in os.walk(root):
+            for name in names:
+                path = f"{place}/{name}"
+                if not is_known(path[len(root) + 1 :]):
+                    remove(path)
+
+
+def boot() -> str:
+    """Name the present start of this machine; another name means that its memory was lost in between."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def flush(out: Path) -> None:
+    """Bring what was written to the file system of `out` onto the disk, so that it outlasts a power loss."""
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(library, "syncfs") or library.syncfs(handle) != 0:
+            os.sync()
+    finally:
+        os.close(handle)
+
+
+def publish(out: str, path: str, data: bytes, *, original: str | None = None) -> None:
+    """Write a file of the refined folder, whole or not at all.
+
+    Args:
+        out: The refined folder.
+        path: Where inside it, such as `images/US/thyroid/1.png`.
+        data: The contents.
+        original: A file with the same contents, whose blocks are shared where the file system can do that.
+
+    Raises:
+        OSError: The disk is full, or the place cannot be written.
+    """
+    temporary = f"{temporary_folder(out)}/{_HOST}-{os.getpid()}-{threading.get_native_id()}"
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            if original is None or not _clone(original, handle, out):
+                _write_all(handle, data)
+        finally:
+            os.close(handle)
+        _move(temporary, f"{out}/{path}")
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def publish_link(out: str, path: str, original: str) -> None:
+    """Make a hard link to `original` in the refined folder; an existing file is replaced.
+
+    Raises:
+        OSError: The two lie on different file systems, or the place cannot be written.
+    """
+    final = f"{out}/{path}"
+    try:
+        os.link(original, final)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(final), exist_ok=True)  # noqa: PTH103, PTH120 - a Path per image is slow
+        os.link(original, final)
+    except FileExistsError:
+        temporary = f"{temporary_folder(out)}/{_HOST}-{os.getpid()}-{threading.get_native_id()}"
+        os.link(original, temporary)
+        _move(temporary, final)
+        # Renaming one link onto another of the same file does nothing, and leaves both.
+        remove(temporary)
+
+
+def remove(path: str) -> None:
+    """Remove a file where there is one."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(path)  # noqa: PTH108 - a Path per image is slow
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _clone(original: str, handle: int, out: str) -> bool:
+    if out in _NO_CLONES:
+        return False
+    source = os.open(original, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(handle, _FICLONE, source)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        _NO_CLONES.add(out)
+        return False
+    finally:
+        os.close(source)
+    return True
+
+
+def _move(temporary: str, final: str) -> None:
+    try:
+        os.replace(temporary, final)  # noqa: PTH105 - a Path per image is slow
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(final), exist_ok=True)  # noqa: PTH103, PTH120
+        os.replace(temporary, final)  # noqa: PTH105

@@ -46,10 +46,9 @@ def clean(
     """Remove burned-in marks from ultrasound and pass everything else on; run again to go on after an interruption."""
     import dataclasses
 
-    from radrefine.refine import RefineOptions
-
     from radrefine.batch import CleanOptions, clean_collection, plan_collection
     from radrefine.catalog import default_out
+    from radrefine.refine import RefineOptions
     from radrefine.schema import KINDS
 
     kinds = KINDS if remove is None else tuple(kind.strip() for kind in remove.split(",") if kind.strip())

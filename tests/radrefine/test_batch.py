@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import radrefine.refine
 
+import radrefine.refine
 from radrefine.batch import CleanOptions, CleanSummary, clean_collection, plan_collection
 from radrefine.errors import RefinedFolderError, SourceError, UsageError
 from radrefine.images import decode_image

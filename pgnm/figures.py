@@ -45,6 +45,8 @@ def draw_training(runs: Mapping[str, Path], out: Path) -> list[Path]:
         out: Folder of the pictures.
     """
     tables = {name: pd.read_csv(run / METRICS_FILE) for name, run in runs.items() if (run / METRICS_FILE).is_file()}
+    for table in tables.values():
+        table["epoch"] += 1  # counted from 0 in the file, from 1 for people
     written = [save_figure(plot_training(tables), out / "training.png")] if tables else []
     for name, table in tables.items():
         if "alpha_p50" in table:
@@ -82,11 +84,15 @@ def draw_masks(run: Path, split: Split, out: Path, *, seed: int = 0, columns: in
     for modality, paths in _sample_by_modality(split, columns, seed).items():
         images = _read(split, paths, info)
         masks = source(paths)[:, 0].numpy()
-        rows.append((modality, list(images), list(masks)))
-    examples = [(name, images[0], masks[0]) for name, images, masks in rows]
+        # The mask multiplies the normalised image (Eq 5), so it pulls intensities toward the mean, not toward black.
+        masked = info.mean + (images - info.mean) * masks
+        rows.append((modality, images, masks, masked))
+    examples = [(name, images[0], masks[0], masked[0]) for name, images, masks, masked in rows]
     return [
         save_figure(plot_masking(examples), out / "histograms.png"),
-        save_figure(plot_mask_sheet(rows), out / "masks.png"),
+        save_figure(
+            plot_mask_sheet([(name, list(masks), list(masked)) for name, _, masks, masked in rows]), out / "masks.png"
+        ),
     ]
 
 

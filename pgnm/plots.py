@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from pgnm.files import atomic_path
@@ -132,8 +132,9 @@ def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
         runs: metrics.csv by name of the run, with `epoch` and any of the columns drawn.
     """
     wanted = {
-        "train_loss": "training loss",
-        "val_loss": "validation loss",
+        "loss": "training objective",
+        "cross_entropy": "training cross-entropy",
+        "val_loss": "validation cross-entropy",
         "val_f1": "validation macro F1",
         "val_balanced_accuracy": "validation balanced accuracy",
         "lr": "learning rate",
@@ -147,6 +148,7 @@ def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
             if name in table:
                 axis.plot(table["epoch"], table[name], label=run, **_line(i, marker=len(table) <= 15))
         axis.set(xlabel="epoch", ylabel=wanted[name])
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish_grid(figure, axes, len(there), legend=len(runs) > 1)
     return figure
 
@@ -192,6 +194,7 @@ def plot_policy(table: pd.DataFrame) -> Figure:
         if names[0] == "share_at_bound":
             axis.set_ylim(-0.02, 1.02)
         axis.set(xlabel="epoch", ylabel=title)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish_grid(figure, axes, len(panels), legend=False)
     return figure
 
@@ -263,15 +266,14 @@ def _name_rows(axis: Axes, rows: NDArray, names: Sequence[str]) -> None:
 
 
 @_styled
-def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray]]) -> Figure:
+def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray, NDArray]]) -> Figure:
     """Draw images before and after masking with the mask between and their histograms (figure 6).
 
     Args:
-        examples: Title, image and mask of each row; (H, W) floats in [0, 1].
+        examples: Title, image, mask and masked image of each row; (H, W) floats in [0, 1].
     """
     figure, axes = _subplots(max(1, len(examples)), 4, 2.2, 2.0)
-    for row, (title, image, mask) in zip(axes, examples, strict=True):
-        masked = image * mask
+    for row, (title, image, mask, masked) in zip(axes, examples, strict=True):
         for axis, picture, name in zip(row, (image, mask, masked), ("image", "mask", "masked"), strict=False):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
@@ -308,19 +310,19 @@ def plot_split(counts: pd.DataFrame) -> Figure:
 
 @_styled
 def plot_mask_sheet(rows: Sequence[tuple[str, Sequence[NDArray], Sequence[NDArray]]]) -> Figure:
-    """Draw sampled masks over images, a row of pairs per modality.
+    """Draw sampled masks and the images under them, a row of pairs per modality.
 
     Args:
-        rows: Name of the modality, its images and as many masks; (H, W) floats in [0, 1].
+        rows: Name of the modality, its masks and as many masked images; (H, W) floats in [0, 1].
     """
-    columns = max(len(images) for _, images, _ in rows)
+    columns = max(len(masks) for _, masks, _ in rows)
     figure, axes = _subplots(2 * len(rows), columns, 1.25, 1.25)
     for axis in axes.flat:
         axis.set_axis_off()
-    for place, (name, images, masks) in enumerate(rows):
-        for column, (image, mask) in enumerate(zip(images, masks, strict=True)):
+    for place, (name, masks, images) in enumerate(rows):
+        for column, (mask, image) in enumerate(zip(masks, images, strict=True)):
             axes[2 * place, column].imshow(mask, cmap="gray", vmin=0, vmax=1)
-            axes[2 * place + 1, column].imshow(image * mask, cmap="gray", vmin=0, vmax=1)
+            axes[2 * place + 1, column].imshow(image, cmap="gray", vmin=0, vmax=1)
         axes[2 * place, 0].set_title(f"{name}: masks, and images under them", loc="left", fontsize=9)
     return figure
 

@@ -36,7 +36,8 @@ def _published() -> dict[str, Any]:
 def published_table(name: str) -> pd.DataFrame:
     """Return a published table, `table1` to `table4`, as the paper gives it."""
     table = _published()[name]
-    return pd.DataFrame(table["rows"], columns=table["columns"])
+    # As objects, whole numbers beside missing ones stay whole.
+    return pd.DataFrame(table["rows"], columns=table["columns"], dtype=object)
 
 
 def published_source() -> str:
@@ -62,19 +63,24 @@ def write_table(table: pd.DataFrame, out: Path, name: str, caption: str = "") ->
 def to_markdown(table: pd.DataFrame) -> str:
     """Return a table in Markdown, numbers to the right."""
     cells = [[show(value).replace("|", "\\|") for value in row] for row in table.itertuples(index=False)]
-    rule = ["---:" if pd.api.types.is_numeric_dtype(table[column]) else "---" for column in table]
+    rule = ["---:" if _is_numeric(table[column]) else "---" for column in table]
     lines = [[str(column).replace("|", "\\|") for column in table], rule, *cells]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def to_latex(table: pd.DataFrame, caption: str = "") -> str:
     """Return a table in LaTeX, for the package booktabs."""
-    align = "".join("r" if pd.api.types.is_numeric_dtype(table[column]) else "l" for column in table)
+    align = "".join("r" if _is_numeric(table[column]) else "l" for column in table)
     lines = [" & ".join(_escape(str(column)) for column in table) + r" \\", r"\midrule"]
     lines += [" & ".join(_escape(show(value)) for value in row) + r" \\" for row in table.itertuples(index=False)]
     title = [rf"\caption{{{_escape(caption)}}}"] if caption else []
     body = ["\\begin{table}", "\\centering", *title, f"\\begin{{tabular}}{{{align}}}", "\\toprule"]
     return "\n".join([*body, *lines, "\\bottomrule", "\\end{tabular}", "\\end{table}"]) + "\n"
+
+
+def _is_numeric(column: "pd.Series[Any]") -> bool:
+    """Tell whether a column holds numbers, a mean with its spread counting as one."""
+    return all(isinstance(value, int | float) or value is None or "±" in str(value) for value in column.tolist())
 
 
 def _escape(text: str) -> str:

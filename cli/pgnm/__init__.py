@@ -8,6 +8,7 @@ from cli.pgnm.eval import eval_
 from cli.pgnm.finetune import finetune
 from cli.pgnm.pretrain import pretrain
 from cli.pgnm.push import push
+from cli.pgnm.study import study
 
 app = typer.Typer(
     name="pgnm",
@@ -38,6 +39,7 @@ def _pgnm(
 app.command()(pretrain)
 app.command()(finetune)
 app.command("eval")(eval_)
+app.command()(study)
 app.command()(push)
 
 

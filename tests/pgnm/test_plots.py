@@ -9,7 +9,7 @@ from pgnm.metrics import reliability
 RNG = np.random.default_rng(0)
 NAMES = ["CT__head__normal", "MR__knee__tear", "US__breast__a_very_long_name_of_a_finding"]
 P = RNG.dirichlet(np.ones(3), 60)
-CURVES = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [2, 1, 0.5], "val_f1": [0.1, 0.5, 0.6], "lr": [0.1, 0.05, 0]})
+CURVES = pd.DataFrame({"epoch": [1, 2, 3], "loss": [2, 1, 0.5], "val_f1": [0.1, 0.5, 0.6], "lr": [0.1, 0.05, 0]})
 SHAPES = pd.DataFrame(
     {"epoch": [1, 2], "alpha_p05": 0.5, "alpha_p50": 1.0, "alpha_p95": 2.0, "mask_mean": 0.5, "share_at_bound": 0.0}
 )
@@ -28,7 +28,7 @@ FIGURES = {
     "per label": lambda: plots.plot_per_label(
         pd.Series([0.1, 0.5, np.nan], NAMES), pd.Series([0.2, 0.4, 1], NAMES), ("baseline", "method")
     ),
-    "masking": lambda: plots.plot_masking([("CT", IMAGE, IMAGE)]),
+    "masking": lambda: plots.plot_masking([("CT", IMAGE, IMAGE, IMAGE**2)]),
     "split": lambda: plots.plot_split(pd.DataFrame({"label": NAMES, "n_train": 9, "n_val": 0, "n_test": 3})),
     "mask sheet": lambda: plots.plot_mask_sheet([("CT", [IMAGE] * 3, [IMAGE] * 3), ("US", [IMAGE], [IMAGE])]),
     "comparison": lambda: plots.plot_comparison(

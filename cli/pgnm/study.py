@@ -1,0 +1,60 @@
+"""`pgnm study`: compare ways of training over seeds."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli.pgnm._training import recipe_flags
+
+
+@tell_errors
+@recipe_flags("pretrain")
+def study(
+    arms: Annotated[
+        list[str],
+        typer.Argument(help="Arms: [NAME=]RECIPE[:key=value,...]; compared with the first.", metavar="ARM..."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the study; what is done there is not done again.")] = Path(
+        "study"
+    ),
+    split: Annotated[Path, typer.Option(help="Split folder.")] = Path("split"),
+    seeds: Annotated[int, typer.Option(help="Seeds per arm, from --seed on.")] = 5,
+    against: Annotated[str, typer.Option(help="Name of the arm to compare with; the first where left out.")] = "",
+    finetune: Annotated[str, typer.Option(help="Recipe of the second stage; none: the first stage alone.")] = (
+        "laptop_finetune"
+    ),
+    finetune_epochs: Annotated[int | None, typer.Option(help="Epochs of the second stage.")] = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="grid=8,16 or kernel=... or sigma=...: multiply the arms with masks.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at a time; 0: one per GPU, or one.")] = 0,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of each evaluation.")] = 200,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    **flags: Any,
+) -> None:
+    """Train every arm with every seed, and write tables, paired tests and figures beside the published ones.
+
+    The training options below hold for every arm; an arm's own key=value is stronger.
+    """
+    from pgnm.study import StudyOptions, plan_arms, run_study
+    from pgnm.study_report import check_baseline, write_report
+
+    options = StudyOptions(seeds, flags.pop("seed", None) or 0, jobs, resamples)
+    given = {key: value for key, value in flags.items() if value is not None}
+    planned = plan_arms(
+        arms,
+        changes=given,
+        finetune_recipe=None if finetune == "none" else finetune,
+        finetune_changes={"epochs": finetune_epochs},
+        sweeps=sweep or (),
+    )
+    check_baseline(planned, against)
+    with progress(quiet=quiet) as callback:
+        run_study(planned, split, out, options, callback)
+        report = write_report(planned, options.all_seeds(), split, out, against)
+    result = {"report": str(report), "arms": [arm.name for arm in planned], "seeds": list(options.all_seeds())}
+    lines = [f"wrote {report}, {out / 'runs.csv'}, {out / 'tables'} and {out / 'figures'}"]
+    finish(result, lines, as_json=as_json, quiet=quiet)

@@ -1,0 +1,283 @@
+"""Compare arms over seeds: pretrain, finetune and judge every arm with every seed, resumably."""
+
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import joblib
+import torch
+import yaml
+
+from pgnm.config import Recipe, load_recipe
+from pgnm.errors import UsageError
+from pgnm.evaluate import EvalOptions, evaluate_run
+from pgnm.files import write_json
+from pgnm.finetune import finetune
+from pgnm.pretrain import pretrain
+from pgnm.progress import Progress, ProgressCallback, ignore_progress
+
+SCHEMA: Final = 1
+SWEPT: Final = ("grid", "kernel", "sigma")
+"""Keys of the paper's ablation; a sweep over them leaves arms without noise alone."""
+
+# What finetuning shares with pretraining where both are changed by one flag.
+_SHARED: Final = ("batch_size", "workers", "cache", "device", "precision", "limit_train", "limit_val")
+_ARM = re.compile(r"^(?:(?P<name>[^=:/]+)=)?(?P<recipe>[^:]+)(?::(?P<changes>.*))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of training, to be run with every seed.
+
+    Attributes:
+        name: Name of the arm and of its folder.
+        pretrain: Recipe of the first stage; its seed is set for each run.
+        finetune: Recipe of the second stage; None ends after the first.
+    """
+
+    name: str
+    pretrain: Recipe
+    finetune: Recipe | None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of both stages."""
+        return self.pretrain.epochs + (self.finetune.epochs if self.finetune else 0)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the arm pretrains under noise masks that can be drawn again."""
+        return self.pretrain.policy in ("beta", "gaussian", "uniform")
+
+    def stages(self) -> list[tuple[str, str]]:
+        """Return the run folder and input of every evaluation of the arm, the last one being its result."""
+        first = [("heated", "normalized")] + ([("heated", "noisy")] if self.masked else [])
+        return first + ([("finetuned", "normalized")] if self.finetune else [])
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """How to run a study; the help of each option is in its field's metadata."""
+
+    seeds: int = field(default=5, metadata={"help": "Seeds per arm."})
+    first_seed: int = field(default=0, metadata={"help": "The first seed."})
+    jobs: int = field(default=0, metadata={"help": "Runs at a time; 0: one per GPU, or one."})
+    resamples: int = field(default=200, metadata={"help": "Bootstrap resamples of each evaluation."})
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
+        if self.jobs < 0 or self.resamples < 0:
+            raise UsageError(f"--jobs and --resamples must not be negative, got {self.jobs} and {self.resamples}")
+
+    def all_seeds(self) -> range:
+        """Return the seeds."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+
+def plan_arms(
+    specs: Sequence[str],
+    *,
+    changes: Mapping[str, Any] | None = None,
+    finetune_recipe: str | None = "laptop_finetune",
+    finetune_changes: Mapping[str, Any] | None = None,
+    sweeps: Sequence[str] = (),
+) -> list[Arm]:
+    """Build the arms of a study.
+
+    Args:
+        specs: `[NAME=]RECIPE[:key=value,...]`, RECIPE being a shipped name or a YAML file.
+        changes: Keys changed in every arm; an arm's own changes are stronger.
+        finetune_recipe: Recipe of the second stage; None for none.
+        finetune_changes: Keys changed in the second stage.
+        sweeps: `key=value,value,...`; arms with noise masks are multiplied by the values.
+
+    Raises:
+        UsageError: A spec that cannot be read, an unknown key, or two arms of one name.
+    """
+    shared = {key: value for key, value in (changes or {}).items() if key in _SHARED}
+    second = None
+    if finetune_recipe is not None:
+        second = load_recipe(finetune_recipe, {**shared, **(finetune_changes or {})})
+    grid = [dict(point) for point in itertools.product(*[_read_sweep(sweep) for sweep in sweeps])]
+    arms: list[Arm] = []
+    for spec in specs:
+        name, recipe, own = _read_spec(spec)
+        first = load_recipe(recipe, {**(changes or {}), **own})
+        if first.stage != "pretrain":
+            raise UsageError(f"an arm starts with a recipe of the stage pretrain; {recipe} is for {first.stage}")
+        swept = grid if first.policy not in ("none", "apga") else [{}]
+        for point in swept:
+            suffix = "".join(f"-{key}{value}" for key, value in point.items())
+            arms.append(Arm(name + suffix, first.replace(**point), second))
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names) or not names:
+        raise UsageError(f"a study needs arms of different names, got {', '.join(names) or 'none'}; write NAME=RECIPE")
+    return arms
+
+
+def _read_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
+    match = _ARM.match(spec)
+    if match is None:
+        raise UsageError(f"an arm is [NAME=]RECIPE[:key=value,...], got {spec!r}")
+    changes = _read_changes(match["changes"] or "", spec)
+    name = match["name"] or "-".join([Path(match["recipe"]).stem, *(str(value) for value in changes.values())])
+    if not re.fullmatch(r"[\w][\w .+-]*", name):
+        raise UsageError(f"the name of an arm is made of letters, digits, space, dot, plus and dash; got {name!r}")
+    return name, match["recipe"], changes
+
+
+def _read_changes(text: str, spec: str) -> dict[str, Any]:
+    changes = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UsageError(f"{spec!r}: expected key=value after the colon, got {item!r}")
+        changes[key.strip().replace("-", "_")] = yaml.safe_load(value)
+    return changes
+
+
+def _read_sweep(sweep: str) -> list[tuple[str, Any]]:
+    key, equals, values = sweep.partition("=")
+    if not equals or key not in SWEPT:
+        raise UsageError(f"--sweep is KEY=VALUE,VALUE,... with KEY one of {', '.join(SWEPT)}; got {sweep!r}")
+    return [(key, yaml.safe_load(value)) for value in values.split(",")]
+
+
+def run_study(
+    arms: Sequence[Arm],
+    split: Path,
+    out: Path,
+    options: StudyOptions | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> None:
+    """Train and judge every arm with every seed; what is done already is not done again.
+
+    Every run is in `out/<arm>/seed<seed>/`: `heated` and `finetuned`, run folders with their evaluations.
+
+    Args:
+        arms: What to compare.
+        split: Split folder.
+        out: Folder of the study.
+        options: Seeds and parallel runs.
+        progress: Hears of runs finished and, with one run at a time, of the steps within.
+
+    Raises:
+        UsageError: `out` holds a study in which an arm of the same name has another recipe, or of another split.
+    """
+    options = options or StudyOptions()
+    _record_plan(arms, split, out, options)
+    pending = [(arm, seed) for seed in options.all_seeds() for arm in arms if not is_done(arm, seed, out)]
+    total = len(arms) * options.seeds
+    devices = torch.cuda.device_count()
+    jobs = options.jobs or max(1, devices)
+    tasks = (
+        joblib.delayed(run_one)(
+            arm, seed, split, out, options.resamples, _device(arm, i, devices, jobs), progress if jobs == 1 else None
+        )
+        for i, (arm, seed) in enumerate(pending)
+    )
+    done = total - len(pending)
+    progress(Progress("runs", done, total))
+    # Runs share the GPUs in turn; with one job everything stays in this process.
+    for _ in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+        done += 1
+        progress(Progress("runs", done, total))
+
+
+def _device(arm: Arm, place: int, devices: int, jobs: int) -> str:
+    if arm.pretrain.device == "auto" and devices > 1 and jobs > 1:
+        return f"cuda:{place % devices}"
+    return arm.pretrain.device
+
+
+def run_folder(arm: Arm, seed: int, out: Path) -> Path:
+    """Return the folder of one arm with one seed."""
+    return out / arm.name / f"seed{seed}"
+
+
+def is_done(arm: Arm, seed: int, out: Path) -> bool:
+    """Tell whether every evaluation of a run is there; each is written after the stage that it judges."""
+    folder = run_folder(arm, seed, out)
+    return all((folder / run / "eval" / f"classify-{kind}" / "eval.json").is_file() for run, kind in arm.stages())
+
+
+def run_one(
+    arm: Arm,
+    seed: int,
+    split: Path,
+    out: Path,
+    resamples: int,
+    device: str,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Train and judge one arm with one seed, going on where an earlier call stopped."""
+    tell = progress or ignore_progress
+    folder = run_folder(arm, seed, out)
+    judged = {"heated": False, "finetuned": False}
+    for run, kind in arm.stages():
+        result = folder / run / "eval" / f"classify-{kind}" / "eval.json"
+        if result.is_file():
+            judged[run] = True
+            continue
+        if not judged[run]:
+            _train(arm, run, seed, split, folder, device, tell)
+            judged[run] = True
+        evaluate_run(
+            folder / run,
+            split,
+            EvalOptions(input=kind, device=device, seed=seed, resamples=resamples, workers=arm.pretrain.workers),
+            tell,
+        )
+
+
+def _train(arm: Arm, run: str, seed: int, split: Path, folder: Path, device: str, tell: ProgressCallback) -> None:
+    if run == "heated":
+        pretrain(split, folder / run, arm.pretrain.replace(seed=seed, device=device), progress=tell)
+    elif arm.finetune is not None:
+        finetune(split, folder / "heated", folder / run, arm.finetune.replace(seed=seed, device=device), progress=tell)
+
+
+def _record_plan(arms: Sequence[Arm], split: Path, out: Path, options: StudyOptions) -> None:
+    """Write study.json, after making sure that an earlier study in the same folder fits this one."""
+    path = out / "study.json"
+    plan: dict[str, Any] = {
+        "schema": SCHEMA,
+        "split": str(split.resolve()),
+        "seeds": list(options.all_seeds()),
+        "arms": {arm.name: _describe(arm) for arm in arms},
+    }
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["split"] != plan["split"]:
+            raise UsageError(f"{out} holds a study of the split {before['split']}; choose another --out for {split}")
+        for name, described in before["arms"].items():
+            changed = _difference(described, plan["arms"].get(name, described))
+            if changed:
+                raise UsageError(
+                    f"{out} holds an arm {name} with {changed}; name the arm anew, or choose another --out"
+                )
+        # Arms and seeds may be added to a study, one call at a time.
+        plan["arms"] = before["arms"] | plan["arms"]
+        plan["seeds"] = sorted({*before["seeds"], *plan["seeds"]})
+    write_json(path, plan)
+
+
+def _describe(arm: Arm) -> dict[str, Any]:
+    second = arm.finetune.to_dict() if arm.finetune else None
+    return {"epochs": arm.epochs, "pretrain": arm.pretrain.to_dict(), "finetune": second}
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Name the keys that differ, but for those that do not change the result."""
+    idle = {"workers", "cache", "device", "seed", "save_every", "track"}
+    told = []
+    for stage in ("pretrain", "finetune"):
+        old, new = before[stage] or {}, now[stage] or {}
+        keys = [key for key in {*old, *new} - idle if old.get(key) != new.get(key)]
+        told += [f"{stage} {key} {old.get(key)} (now {new.get(key)})" for key in sorted(keys)]
+    return ", ".join(told[:3])

@@ -1,0 +1,153 @@
+import json
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from cli.pgnm import app
+from pgnm import study
+from pgnm.errors import UsageError
+from pgnm.study import StudyOptions, is_done, plan_arms, run_study
+from pgnm.study_report import collect_runs, compare_arms
+
+CLASSES = ("CT__head", "US__breast")
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    (folder / "split").mkdir()
+    for part, n in (("train", 12), ("val", 6), ("test", 8)):
+        rows = []
+        for i in range(n):
+            name = f"{part}_{i}.png"
+            cv2.imwrite(str(folder / name), rng.integers(0, 80 + 170 * (i % 2), (32, 32), dtype=np.uint8))
+            rows.append((name, CLASSES[i % 2], i % 2, ""))
+        frame = pd.DataFrame(rows, columns=["path", "label", "class_index", "group"])
+        frame.to_csv(folder / "split" / f"{part}.csv", index=False)
+    classes = pd.DataFrame({"class_index": [0, 1], "label": CLASSES, "n_train": 6, "n_val": 3, "n_test": 4})
+    classes.to_csv(folder / "split" / "classes.csv", index=False)
+    (folder / "split" / "split.json").write_text(json.dumps({"schema": 1, "root": ".."}))
+    return folder / "split"
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stands in for training and judging; notes what was called and writes what marks an evaluation as done."""
+    noted = []
+
+    def evaluate(run, split, options, progress):
+        noted.append(("eval", f"{run.parent.parent.name}/{run.parent.name}/{run.name}", options.input))
+        path = run / "eval" / f"classify-{options.input}" / "eval.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"metrics": {"f1": 0.5, "accuracy": 0.5}}))
+
+    monkeypatch.setattr(study, "pretrain", lambda s, out, recipe, progress: noted.append(("pretrain", recipe.seed)))
+    monkeypatch.setattr(study, "finetune", lambda s, h, out, recipe, progress: noted.append(("finetune", recipe.seed)))
+    monkeypatch.setattr(study, "evaluate_run", evaluate)
+    return noted
+
+
+def test_arms_are_planned_from_recipes_changes_and_sweeps():
+    arms = plan_arms(
+        ["base=laptop:policy=none,lr=0.05", "laptop"],
+        changes={"size": 32, "epochs": 3, "lr": 0.2, "batch_size": 8},
+        sweeps=["grid=4,8", "kernel=0,3"],
+    )
+    assert [arm.name for arm in arms] == [
+        "base",
+        "laptop-grid4-kernel0",
+        "laptop-grid4-kernel3",
+        "laptop-grid8-kernel0",
+        "laptop-grid8-kernel3",
+    ]
+    assert (arms[0].pretrain.policy, arms[0].pretrain.lr, arms[0].pretrain.size) == ("none", 0.05, 32)
+    assert (arms[2].pretrain.grid, arms[2].pretrain.kernel, arms[2].pretrain.lr) == (4, 3, 0.2)
+    assert arms[0].finetune.batch_size == 8
+    assert arms[0].epochs == 3 + arms[0].finetune.epochs
+    assert [kind for _, kind in arms[1].stages()] == ["normalized", "noisy", "normalized"]
+    assert arms[0].stages() == [("heated", "normalized"), ("finetuned", "normalized")]
+
+
+@pytest.mark.parametrize(
+    ("specs", "sweeps", "message"),
+    [
+        (["laptop", "laptop"], [], "different names, got laptop, laptop"),
+        (["laptop:policy"], [], "expected key=value after the colon, got 'policy'"),
+        (["laptop:polcy=none"], [], "unknown key 'polcy'"),
+        (["laptop_finetune"], [], "stage pretrain"),
+        (["laptop"], ["lr=1,2"], "--sweep is KEY=VALUE"),
+    ],
+)
+def test_wrong_specs_say_what_is_expected(specs, sweeps, message):
+    with pytest.raises(UsageError, match=message):
+        plan_arms(specs, sweeps=sweeps)
+
+
+def test_a_study_goes_on_where_it_stopped(calls, split, tmp_path):
+    arms = plan_arms(["base=laptop:policy=none", "pgnm=laptop"])
+    run_study(arms, split, tmp_path, StudyOptions(seeds=2))
+    assert calls.count(("pretrain", 0)) == calls.count(("finetune", 1)) == 2
+    assert ("eval", "pgnm/seed1/heated", "noisy") in calls
+    assert all(is_done(arm, seed, tmp_path) for arm in arms for seed in range(2))
+    calls.clear()
+    run_study(arms, split, tmp_path, StudyOptions(seeds=2))
+    assert not calls
+    (tmp_path / "pgnm" / "seed1" / "finetuned" / "eval" / "classify-normalized" / "eval.json").unlink()
+    (tmp_path / "pgnm" / "seed1" / "heated" / "eval" / "classify-noisy" / "eval.json").unlink()
+    (tmp_path / "pgnm" / "seed1" / "heated" / "eval" / "classify-noisy").rmdir()
+    (tmp_path / "pgnm" / "seed1" / "finetuned" / "eval" / "classify-normalized").rmdir()
+    run_study(arms, split, tmp_path, StudyOptions(seeds=3))
+    # The interrupted run trains only what is missing; the new seed runs in full.
+    assert [call for call in calls if call[-1] == 1] == [("finetune", 1)]
+    assert calls.count(("pretrain", 2)) == 2
+
+
+def test_a_changed_recipe_is_refused_and_an_idle_change_is_not(calls, split, tmp_path):
+    run_study(plan_arms(["laptop"]), split, tmp_path, StudyOptions(seeds=1))
+    run_study(plan_arms(["laptop"], changes={"workers": 0}), split, tmp_path, StudyOptions(seeds=1))
+    with pytest.raises(UsageError, match=r"arm laptop with pretrain lr .* \(now 0.5\)"):
+        run_study(plan_arms(["laptop"], changes={"lr": 0.5}), split, tmp_path, StudyOptions(seeds=1))
+
+
+def test_arms_are_compared_by_seed_and_corrected():
+    seeds = [0, 1, 2, 3]
+    rows = []
+    for arm, shift in (("base", 0.0), ("a", 0.1), ("b", -0.1)):
+        for seed in seeds:
+            value = 0.5 + 0.01 * seed + shift * (1 + 0.1 * seed)
+            rows.append({"arm": arm, "seed": seed, "f1": value, "balanced_accuracy": value, "auroc_ovr": value})
+    table = compare_arms(pd.DataFrame(rows).assign(accuracy=0.5), "base", ["base", "a", "b"])
+    first = table[(table["metric"] == "f1") & (table["arm"] == "a")].iloc[0]
+    assert first["difference"] == pytest.approx(0.115)
+    assert first["low"] > 0
+    assert first["p_permutation"] == first["p_smallest"] == 0.125
+    assert first["p_permutation_holm"] == 0.25
+    assert (table.loc[table["metric"] == "accuracy", "p_wilcoxon"] == 1).all()
+
+
+def test_the_command_runs_a_study_and_reports(split, tmp_path):
+    command = ["study", "base=laptop:policy=none", "pgnm=laptop:grid=4", "--split", str(split), "--out", str(tmp_path)]
+    small = ["--seeds", "2", "--epochs", "1", "--finetune-epochs", "1", "--size", "32", "--batch-size", "6"]
+    quick = ["--workers", "0", "--resamples", "10", "--device", "cpu", "--quiet", "--lr", "0.01", "--json"]
+    result = CliRunner().invoke(app, [*command, *small, *quick], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["seeds"] == [0, 1]
+    report = (tmp_path / "report.md").read_text()
+    assert "All arms have the same number of epochs." in report
+    for name in ("Table 1", "Table 2", "Table 4", "Comparison", "| published |"):
+        assert name in report
+    for link in report.split("](")[1:]:
+        assert (tmp_path / link.split(")")[0]).is_file()
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    assert len(runs) == 2 * (2 + 3)
+    arms = plan_arms(["base=laptop:policy=none", "pgnm=laptop:grid=4"])
+    pd.testing.assert_frame_equal(
+        collect_runs(arms, [0, 1], tmp_path)[["arm", "seed", "f1"]], runs[["arm", "seed", "f1"]]
+    )
+    again = CliRunner().invoke(app, [*command, *small, *quick, "--against", "nobody"])
+    assert again.exit_code == 2
+    assert "--against must be one of base, pgnm" in again.stderr

@@ -21,12 +21,16 @@ class MaskAgent(nn.Module):
     Args:
         encoder: Name of the timm model, such as `vgg11`, `vgg11_bn` or `resnet10t`.
         width: Channels of the decoder at the finest scale; doubled at each coarser one, up to 256.
+        cell: Side of the squares that share one logit, px; 1 as published. Erasing one pixel tells the classifier next
+            to nothing, so a stochastic action learns far faster in squares of a few pixels.
         pretrained: Start the encoder from timm's ImageNet weights (needs the network or a cache).
     """
 
-    def __init__(self, encoder: str = "vgg11", *, width: int = 32, pretrained: bool = False) -> None:
+    def __init__(self, encoder: str = "vgg11", *, width: int = 32, cell: int = 1, pretrained: bool = False) -> None:
         super().__init__()
-        self.encoder_name, self.width = encoder, width
+        if width < 1 or cell < 1:
+            raise UsageError(f"the agent's width and cell must be at least 1, got {width} and {cell}; correct them")
+        self.encoder_name, self.width, self.cell = encoder, width, cell
         try:
             features: Any = timm.create_model(encoder, features_only=True, pretrained=pretrained)
         except (RuntimeError, ValueError, AttributeError) as error:
@@ -47,7 +51,7 @@ class MaskAgent(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments that build this agent again, ready for JSON."""
-        return {"encoder": self.encoder_name, "width": self.width}
+        return {"encoder": self.encoder_name, "width": self.width, "cell": self.cell}
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of P, the probability that a pixel is marked.
@@ -73,7 +77,14 @@ class MaskAgent(nn.Module):
         logits = self.logit(deep).float()
         if logits.shape[-2:] != images.shape[-2:]:
             logits = nn.functional.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
-        return logits
+        return logits if self.cell == 1 else _share_logits(logits, self.cell)
+
+
+def _share_logits(logits: Tensor, cell: int) -> Tensor:
+    """Give every square of `cell` px the mean of its logits; squares at the right and lower border may be cut."""
+    mean = nn.functional.avg_pool2d(logits, cell, ceil_mode=True, count_include_pad=False)
+    large = mean.repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
+    return large[..., : logits.shape[-2], : logits.shape[-1]]
 
 
 @torch.no_grad()

@@ -123,8 +123,14 @@ def otsu_foreground(images: Tensor) -> Tensor:
     return marked.float().view(len(images), 1, *images.shape[-2:])
 
 
+def warm_start_loss(logits: Tensor, images: Tensor, confidence: float = 0.8) -> Tensor:
+    """Compute how far the agent is from the Otsu foreground, nats per pixel; arguments as in `warm_start`."""
+    target = (1 - confidence) + (2 * confidence - 1) * otsu_foreground(images)
+    return binary_cross_entropy_with_logits(logits, target)
+
+
 def warm_start(
-    agent: nn.Module, batches: Iterable[Tensor], optimizer: torch.optim.Optimizer, *, weight: float = 1.0
+    agent: nn.Module, batches: Iterable[Tensor], optimizer: torch.optim.Optimizer, *, confidence: float = 0.8
 ) -> list[float]:
     """Teach the agent to agree with the Otsu foreground, which needs no labels.
 
@@ -135,14 +141,15 @@ def warm_start(
         agent: Maps images to (B, 1, H, W) logits.
         batches: Normalised images (B, 3, H, W), as many batches as steps are wanted.
         optimizer: Steps the agent.
-        weight: Factor of the loss; below 1 for a fainter start.
+        confidence: P that is taught for the foreground, and 1 - P for the background, 0.5 to 1. An agent that is
+            certain explores nothing.
 
     Returns:
         The loss of every step, nats per pixel.
     """
     losses = []
     for images in batches:
-        loss = weight * binary_cross_entropy_with_logits(agent(images), otsu_foreground(images))
+        loss = warm_start_loss(agent(images), images, confidence)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from pgnm.apga.agent import ActionKind, choose_action, keep
 from pgnm.errors import UsageError
+from pgnm.objectives import leave_one_out
 from pgnm.policy import cross_rank_mean
 
 LossKind = Literal["paper", "released"]
@@ -37,6 +38,8 @@ class ApgaOptions:
             + 0.01 |A| BCE(P, 1).
         reward: One advantage for the `batch`, as published, or one per `image`.
         action: `threshold`, as published, or `bernoulli`.
+        actions: Actions per image. With several, each is judged against the mean reward of the image's others, and the
+            running baseline only watches; needs `bernoulli` and rewards per `image`. One as published.
         lam: Price of marking, for `paper`. The paper does not state it; 0.001 is the ratio of the released weights at
             an advantage of one nat.
         fill: What erased pixels become, see `keep`.
@@ -47,6 +50,7 @@ class ApgaOptions:
     loss: LossKind = "released"
     reward: RewardKind = "batch"
     action: ActionKind = "threshold"
+    actions: int = 1
     lam: float = 1e-3
     fill: float = 0.0
     fresh_mask: bool = True
@@ -62,6 +66,11 @@ class ApgaOptions:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}; choose one")
         if self.lam < 0:
             raise UsageError(f"lam must be at least 0, got {self.lam}; correct it")
+        if self.actions < 1 or (self.actions > 1 and (self.action, self.reward) != ("bernoulli", "image")):
+            raise UsageError(
+                f"actions must be 1, or more with action bernoulli and reward image, got {self.actions} with "
+                f"{self.action} and {self.reward}; change one of them"
+            )
 
 
 class ApgaBaseline(nn.Module):
@@ -163,22 +172,27 @@ def apga_step(
     original = cross_entropy(classifier(images).float(), targets, reduction="none")
     stepper(original.mean(), classifier_optimizer)
 
-    # 2. The agent marks; the classifier is shown the image without what is marked.
+    # 2. The agent marks; the classifier is shown the images without what is marked.
     logits = agent(images)
-    action = choose_action(logits, options.action, generator)
+    repeated = logits.repeat(options.actions, 1, 1, 1)
+    actions = choose_action(repeated, options.action, generator)
     with torch.no_grad(), frozen_statistics(classifier):
-        erased = keep(images, 1 - action, options.fill)
-        adversarial = cross_entropy(classifier(erased).float(), targets, reduction="none")
+        erased = keep(images.repeat(options.actions, 1, 1, 1), 1 - actions, options.fill)
+        adversarial = cross_entropy(classifier(erased).float(), targets.repeat(options.actions), reduction="none")
 
     # 3. The agent is paid by how much that hurt.
-    reward = adversarial - original.detach()
+    reward = adversarial - original.detach().repeat(options.actions)
     if options.reward == "batch":
         reward = cross_rank_mean(reward.mean())
     advantage = baseline(reward)
-    loss_agent = agent_loss(logits, action, advantage, options)
+    if options.actions > 1:
+        by_action = reward.view(options.actions, -1)
+        advantage = (by_action - leave_one_out(by_action)).flatten()
+    loss_agent = agent_loss(repeated, actions, advantage, options)
     stepper(loss_agent, agent_optimizer)
 
     # 4. The classifier learns from what is marked alone.
+    action = actions[: len(images)]
     if options.fresh_mask:
         with torch.no_grad():
             action = choose_action(agent(images), options.action, generator)

@@ -109,6 +109,19 @@ def test_the_agent_gives_a_logit_per_pixel_at_sizes_that_no_stride_divides(encod
     assert torch.equal(agent(image), again(image))
 
 
+def test_cells_share_the_mean_of_their_logits() -> None:
+    torch.manual_seed(0)
+    fine = MaskAgent("resnet10t", width=8).eval()
+    coarse = MaskAgent("resnet10t", width=8, cell=5).eval()
+    coarse.load_state_dict(fine.state_dict())
+    images = torch.randn(1, 3, 33, 40)
+    one, other = fine(images), coarse(images)
+    assert other.shape == one.shape
+    for top, left in ((0, 0), (5, 35), (30, 10)):
+        square = (..., slice(top, top + 5), slice(left, left + 5))
+        torch.testing.assert_close(other[square], one[square].mean().expand_as(other[square]))
+
+
 def test_unusable_encoders_and_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match="vgg11"):
         MaskAgent("resnet10x")
@@ -138,6 +151,22 @@ def test_a_step_trains_both_networks_and_reports_its_terms(reward: str, action: 
         (report["loss_adversarial"] - report["loss_original"]).item(), abs=1e-6
     )
     assert any(not torch.equal(old, new) for old, new in zip(before, agent.parameters(), strict=True))
+
+
+def test_several_actions_are_judged_against_each_other() -> None:
+    torch.manual_seed(0)
+    classifier, agent = _TinyClassifier(), _TinyAgent()
+    optimisers = [torch.optim.SGD(m.parameters(), lr=0.01) for m in (classifier, agent)]
+    images, targets = torch.randn(5, 3, 12, 12), torch.tensor([0, 1, 0, 1, 0])
+    rewards: list[Tensor] = []
+    baseline = ApgaBaseline()
+    baseline.register_forward_pre_hook(lambda _, inputs: rewards.append(inputs[0]))
+    options = ApgaOptions(loss="paper", lam=0.0, reward="image", action="bernoulli", actions=3)
+    report = apga_step(images, targets, classifier, agent, *optimisers, baseline, options, generator=_generator())
+    assert rewards[0].shape == (15,)
+    # Masks of one image differ, so the agent learns something at the first step already.
+    assert report["loss_agent"] != 0
+    assert report["reward"].item() == pytest.approx(rewards[0].mean().item(), abs=1e-6)
 
 
 def test_the_adversarial_image_never_trains_the_classifier() -> None:
@@ -192,7 +221,8 @@ def test_warm_start_teaches_the_agent_the_foreground() -> None:
     images[:, :, 4:10, 4:10] += 2
     agent = _TinyAgent()
     losses = warm_start(agent, [images] * 60, torch.optim.Adam(agent.parameters(), lr=0.05))
-    assert losses[-1] < 0.2 * losses[0]
+    assert losses[-1] < losses[0]
+    assert agent(images).sigmoid()[:, :, 6, 6].detach().mean().item() == pytest.approx(0.8, abs=0.05)
     assert torch.equal(choose_action(agent(images)), otsu_foreground(images))
 
 
@@ -259,7 +289,9 @@ def test_overlays_outline_the_mask_and_keep_the_size(tmp_path: Path) -> None:
         overlay_mask(image, mask[:5])
 
 
-@pytest.mark.parametrize("arguments", [{"loss": "mse"}, {"reward": "pixel"}, {"action": "soft"}, {"lam": -1.0}])
+@pytest.mark.parametrize(
+    "arguments", [{"loss": "mse"}, {"reward": "pixel"}, {"action": "soft"}, {"lam": -1.0}, {"actions": 4}]
+)
 def test_unknown_options_are_refused(arguments: dict) -> None:
     with pytest.raises(UsageError):
         ApgaOptions(**arguments)

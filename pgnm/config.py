@@ -1,6 +1,7 @@
 """Recipes: every option of training by one name, in YAML, in the environment, on the command line and in the library.
 
-Order of precedence: the recipe's YAML file < environment variables `PGNM_<KEY>` < flags.
+Order of precedence: the recipe's YAML file < environment variables `PGNM_<KEY>` < flags. A YAML file may name another
+recipe under `base` and give only the keys that differ.
 """
 
 import dataclasses
@@ -238,6 +239,9 @@ def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
         raise UsageError(f"{name} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{name} must hold keys and values, got a {type(values).__name__}")
+    base = values.pop("base", None)
+    if base is not None:
+        values = _read_yaml(base) | values
     # A resolved recipe beside an output also tells versions and inputs; those are no options.
     return {str(key): value for key, value in values.items() if key != "resolved"}
 

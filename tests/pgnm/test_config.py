@@ -64,3 +64,15 @@ def test_yaml_words_and_numbers_take_the_type_of_their_key(tmp_path: Path) -> No
 def test_a_combined_augment_splits_into_its_techniques() -> None:
     recipe = load_recipe("laptop", {"augment": "cutmix+autoaugment"}, {})
     assert (recipe.image_augment, recipe.batch_augment) == ("autoaugment", "cutmix")
+
+
+def test_a_recipe_takes_every_other_key_from_its_base() -> None:
+    base, row = load_recipe("paper_resnet10t", environ={}), load_recipe("table4_gaussian_32", environ={})
+    assert row == base.replace(policy="gaussian", grid=32, kernel=0)
+
+
+def test_the_paper_recipe_holds_the_published_settings() -> None:
+    recipe = load_recipe("paper_resnet50", environ={})
+    published = {"epochs": 90, "lr": 0.1, "grid": 64, "kernel": 13, "sigma": 6.0, "policy_lr": 0.01, "size": 224}
+    assert {key: recipe.to_dict()[key] for key in published} == published
+    assert (recipe.mean, recipe.std, recipe.prior_weight, recipe.prior_momentum) == (0.3162, 0.3213, 0.9, 0.99)

@@ -1,0 +1,205 @@
+"""Images per second of pretraining, beside a plain loop written after the method's description.
+
+python tests/benchmarks/throughput.py [--size 64 --grid 16] [--size 224 --grid 64] [--seconds 20] [--model resnet10t]
+
+Both train on the same synthetic PNG files with AutoAugment and two loader processes. They take turns, so that other
+load on the machine meets both alike; the ratio of the medians is printed, and the cost of the policy over plain
+training of the same classifier. The plain loop computes in float32 on contiguous tensors, evaluates each head twice
+per step, decodes and augments with Pillow, and blurs with a convolution at image size.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import timm
+import torch
+from PIL import Image
+from torch import nn
+from torch.distributions import Beta
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from pgnm.checkpoints import create_classifier
+from pgnm.config import Recipe, load_recipe
+from pgnm.data import build_loader, load_split
+from pgnm.engine import open_devices
+from pgnm.pretrain import Pretraining
+
+CLASSES, IMAGES = 12, 512
+Step = Callable[[], int]
+
+
+def write_images(folder: Path, size: int) -> Path:
+    """Write grey PNG files of the given side and a split folder."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(IMAGES):
+        smooth = cv2.GaussianBlur(rng.integers(0, 256, (size, size)).astype(np.uint8), (0, 0), 2)
+        cv2.imwrite(str(folder / f"{number}.png"), smooth)
+        rows.append((f"{number}.png", f"c{number % CLASSES}", number % CLASSES, f"g{number}"))
+    frame = pd.DataFrame(rows, columns=["path", "label", "class_index", "group"])
+    for part, share in (("train", frame), ("val", frame[:0]), ("test", frame[:0])):
+        share.to_csv(folder / f"{part}.csv", index=False)
+    pd.DataFrame({"class_index": range(CLASSES), "label": [f"c{i}" for i in range(CLASSES)]}).to_csv(
+        folder / "classes.csv", index=False
+    )
+    (folder / "split.json").write_text('{"schema": 1, "root": "."}')
+    return folder
+
+
+class PlainImages(Dataset):
+    """Images as a plain loop reads them: one file at a time, three channels, float tensors."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.frame = pd.read_csv(folder / "train.csv")
+        self.folder = folder
+        self.transform = v2.Compose(
+            [
+                v2.RandomResizedCrop(size),
+                v2.RandomHorizontalFlip(),
+                v2.AutoAugment(),
+                v2.PILToTensor(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize([0.3162] * 3, [0.3213] * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
+        with Image.open(self.folder / self.frame["path"][row]) as image:
+            return self.transform(image.convert("RGB")), int(self.frame["class_index"][row])
+
+
+def plain_loop(folder: Path, recipe: Recipe) -> Step:
+    """Return a step of the plain loop (method sections 1.2 and 1.8)."""
+    grid, lam, mu = recipe.grid, 0.9, 0.99
+
+    def head() -> nn.Module:
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            layers += [nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(512, grid * grid))
+
+    classifier = timm.create_model(recipe.model, num_classes=CLASSES)
+    features = timm.create_model("resnet10t", num_classes=0)
+    heads = nn.ModuleList([head(), head()])
+    priors = [torch.randn(1, grid * grid), torch.randn(1, grid * grid)]
+    sgd = {"momentum": 0.9, "weight_decay": 1e-4}
+    first = torch.optim.SGD(classifier.parameters(), lr=0.01, **sgd)
+    second = torch.optim.SGD([*features.parameters(), *heads.parameters()], lr=0.01, **sgd)
+    blur = v2.GaussianBlur(recipe.kernel, recipe.sigma)
+    loader = DataLoader(
+        PlainImages(folder, recipe.size), recipe.batch_size, shuffle=True, num_workers=2, drop_last=True,
+        persistent_workers=True,
+    )  # fmt: skip
+
+    def batches() -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    source = batches()
+
+    def step() -> int:
+        images, targets = next(source)
+        seen = features(images)
+        shapes = [lam * prior + (1 - lam) * part(seen) for prior, part in zip(priors, heads, strict=True)]
+        for place, part in enumerate(heads):
+            with torch.no_grad():
+                priors[place] = mu * priors[place] + (1 - mu) * part(features(images)).mean(0, keepdim=True)
+        beta = Beta(shapes[0].exp(), shapes[1].exp())
+        sample = beta.sample().clamp(1e-6, 1 - 1e-6)
+        mask = functional.interpolate(sample.view(-1, 1, grid, grid), size=images.shape[-2:])
+        logits = classifier(images * blur(mask))
+        factor = torch.log(beta.log_prob(sample).exp().sum(1)).mean()
+        loss = factor * functional.cross_entropy(logits, targets)
+        first.zero_grad()
+        second.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
+        first.step()
+        second.step()
+        return len(images)
+
+    return step
+
+
+def our_loop(folder: Path, recipe: Recipe) -> Step:
+    """Return a step of `pgnm pretrain`."""
+    devices = open_devices(recipe)
+    stage = Pretraining(create_classifier(recipe.model, CLASSES, size=recipe.size), recipe, devices, None)
+    loader = build_loader(load_split(folder), "train", recipe, train=True, device=devices.device)
+
+    def batches() -> Iterator[Any]:
+        epoch = 0
+        while True:
+            yield from loader.epoch(epoch)
+            epoch += 1
+
+    source = batches()
+
+    def step() -> int:
+        images, targets, _ = next(source)
+        float(stage.update(images, targets, 0.5, last=True)["loss"].detach())
+        return len(images)
+
+    return step
+
+
+def rates(loops: dict[str, Step], seconds: float) -> dict[str, float]:
+    """Return the median images per second of each loop, the loops taking turns of two steps."""
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    for step in loops.values():
+        step(), step()
+    end = time.monotonic() + seconds * len(loops)
+    while time.monotonic() < end or len(times[next(iter(times))]) < 3:
+        for name, step in loops.items():
+            start = time.monotonic()
+            seen = step() + step()
+            times[name].append(seen / (time.monotonic() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--grid", type=int, default=16)
+    parser.add_argument("--model", default="resnet10t")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=20.0, help="time for each of the three loops")
+    options = parser.parse_args()
+    kernel, sigma = (13, 6.0) if options.size >= 224 else (5, 1.5)
+    recipe = load_recipe(
+        "laptop",
+        {"size": options.size, "grid": options.grid, "model": options.model, "kernel": kernel, "sigma": sigma}
+        | {"batch_size": options.batch_size, "workers": 2, "lr": 0.001},
+        {},
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_images(Path(name), options.size)
+        loops = {
+            "plain loop": plain_loop(folder, recipe),
+            "pgnm": our_loop(folder, recipe),
+            "pgnm, no policy": our_loop(folder, recipe.replace(policy="none")),
+        }
+        found = rates(loops, options.seconds)
+    print(f"{options.model}, {options.size} px, grid {options.grid}, {torch.get_num_threads()} threads")
+    for name, rate in found.items():
+        print(f"  {name:<16}{rate:8.1f} images/s")
+    print(f"  pgnm over the plain loop   {found['pgnm'] / found['plain loop']:.2f} times the images per second")
+    print(f"  cost of the policy         {found['pgnm, no policy'] / found['pgnm']:.2f} times plain training")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from radrefine.errors import HubError, MissingExtraError, SplitError, UsageError
 
 DEFAULT_SHARD_SIZE = "500MB"
 # A row group is held in memory while it is written, and is what a reader takes at once.
-_ROW_GROUP_BYTES = 32 << 20
+_ROW_GROUP_BYTES = 16 << 20
 _ROW_GROUP_ROWS = 2_000
 # Raise when the layout of the shards changes, so that shards of an older layout are not taken for the same.
 _LAYOUT = 1
@@ -181,6 +181,7 @@ def write_shard(shard: Shard, features: Any, out: Path, on_rows: Callable[[int],
                 for name, size in zip(rows["name"], rows["size"], strict=True)
             ]
             writer.write_table(pa.table({name: columns[name] for name in features}, schema=schema))
+            pa.default_memory_pool().release_unused()
             on_rows(len(rows))
     return file_sha256(out)
 

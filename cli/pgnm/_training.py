@@ -12,6 +12,8 @@ from pgnm.config import PRETRAIN_ONLY, Recipe
 if TYPE_CHECKING:
     from pgnm.engine import Summary
 
+SPLIT_HELP = "Split folder (./split where left out), data set on the Hub as USER/NAME, or folder for load_dataset."
+
 Resume = Annotated[
     bool | None,
     typer.Option("--resume/--no-resume", help="Demand a state to go on from, or start anew; else go on where one is."),

@@ -47,10 +47,11 @@ def eval_(
 
     if protocol == "classify":
         from pgnm.figures import draw_evaluation
+        from pgnm.hub import locate_split
 
         options = EvalOptions(input_, part, batch_size, workers, device, seed, resamples)
         with progress(quiet=quiet) as callback:
-            evaluation = evaluate_run(model, split, options, callback)
+            evaluation = evaluate_run(model, locate_split(split, progress=callback), options, callback)
             draw_evaluation(evaluation)
         lines = _describe(evaluation.summary, model, evaluation.folder)
         finish(evaluation.summary, lines, as_json=as_json, quiet=quiet)

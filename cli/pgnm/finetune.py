@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
-from cli.pgnm._training import AllowLeakage, Resume, describe, recipe_flags
+from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, recipe_flags
 
 
 @tell_errors
 @recipe_flags("finetune")
 def finetune(
-    split: Annotated[Path | None, typer.Argument(help="Split folder; ./split where left out.")] = None,
+    split: Annotated[Path | None, typer.Argument(help=SPLIT_HELP)] = None,
     heated: Annotated[Path, typer.Option("--from", help="Run folder that pgnm pretrain wrote.")] = Path("heated"),
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("finetuned"),
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "laptop_finetune",
@@ -26,13 +26,12 @@ def finetune(
     from pgnm.config import load_recipe
 
     settings = load_recipe(recipe, flags)  # a wrong flag is told before torch is loaded
-    from pgnm.data import find_split
     from pgnm.finetune import finetune as train
+    from pgnm.hub import locate_split
 
     with progress(quiet=quiet) as callback:
-        summary = train(
-            find_split(split), heated, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback
-        )
+        folder = locate_split(split, progress=callback)
+        summary = train(folder, heated, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
     result, lines = describe(summary)
-    lines.append(f"next: pgnm eval {out} {find_split(split)}")
+    lines.append(f"next: pgnm eval {out} {split or folder}")
     finish(result, lines, as_json=as_json, quiet=quiet)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
-from cli.pgnm._training import AllowLeakage, Resume, describe, recipe_flags
+from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, recipe_flags
 
 
 @tell_errors
 @recipe_flags("pretrain")
 def pretrain(
-    split: Annotated[Path | None, typer.Argument(help="Split folder; ./split where left out.")] = None,
+    split: Annotated[Path | None, typer.Argument(help=SPLIT_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("heated"),
     recipe: Annotated[str, typer.Option(help="Name of a shipped recipe, or a YAML file.")] = "laptop",
     resume: Resume = None,
@@ -25,11 +25,12 @@ def pretrain(
     from pgnm.config import load_recipe
 
     settings = load_recipe(recipe, flags)  # a wrong flag is told before torch is loaded
-    from pgnm.data import find_split
+    from pgnm.hub import locate_split
     from pgnm.pretrain import pretrain as train
 
     with progress(quiet=quiet) as callback:
-        summary = train(find_split(split), out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
+        folder = locate_split(split, progress=callback)
+        summary = train(folder, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
     result, lines = describe(summary)
     lines.append(f"next: pgnm finetune {split or ''} --from {out}".replace("  ", " "))
     finish(result, lines, as_json=as_json, quiet=quiet)

@@ -1,5 +1,6 @@
 """Read the sets of unseen concepts on which frozen backbones are probed: MedMNIST files, class folders, splits."""
 
+import hashlib
 import importlib
 import zipfile
 from collections.abc import Iterator
@@ -71,16 +72,21 @@ class ConceptSet:
             yield name, getattr(self, name)
 
 
-def load_concepts(place: str | Path, *, seed: int = 0) -> ConceptSet:
+_Parts = tuple[tuple[str, ...], dict[str, ConceptPart]]
+
+
+def load_concepts(place: str | Path, *, seed: int = 0, distinct: bool = False) -> ConceptSet:
     """Read a set of unseen concepts.
 
     Args:
         place: A `.npz` in MedMNIST's format; a split folder; a folder with `train`, `val` and `test` (or without
             `val`), each of class folders; a folder of class folders; or `medmnist:NAME` for a class of that package.
         seed: Seed of the parts that have to be carved.
+        distinct: Of a folder, take images with equal pixels once, before parts are carved.
 
     Raises:
-        SplitError: Nothing usable there, or `medmnist:NAME` without the package.
+        SplitError: Nothing usable there, `medmnist:NAME` without the package, or, where `distinct`, one image under
+            two labels.
     """
     if str(place).startswith("medmnist:"):
         return _load_packaged(str(place).partition(":")[2], seed)
@@ -89,7 +95,11 @@ def load_concepts(place: str | Path, *, seed: int = 0) -> ConceptSet:
         return _load_npz(path, seed)
     if not path.is_dir():
         raise SplitError(f"{path} is neither a file nor a folder; give a MedMNIST .npz, a split or a folder of classes")
-    return _load_split_folder(path, seed) if (path / "split.json").is_file() else _load_class_folder(path, seed)
+    is_split = (path / "split.json").is_file()
+    names, parts = _read_split_folder(path) if is_split else _read_class_folder(path)
+    if distinct:
+        parts = {part: _distinct(content, f"{path}, {part}") for part, content in parts.items()}
+    return _complete(path.resolve().name, names, parts, seed)
 
 
 def _load_npz(path: Path, seed: int) -> ConceptSet:
@@ -130,7 +140,7 @@ def _load_packaged(name: str, seed: int) -> ConceptSet:
     return _load_npz(folder / f"{name}.npz", seed)
 
 
-def _load_split_folder(path: Path, seed: int) -> ConceptSet:
+def _read_split_folder(path: Path) -> _Parts:
     split = load_split(path)
     parts = {}
     for part in PARTS:
@@ -138,10 +148,10 @@ def _load_split_folder(path: Path, seed: int) -> ConceptSet:
         if len(frame):
             images = [decode_image(split.root / name) for name in frame["path"]]
             parts[part] = ConceptPart(images, frame["class_index"].to_numpy(np.int64))
-    return _complete(path.resolve().name, split.class_names, parts, seed)
+    return split.class_names, parts
 
 
-def _load_class_folder(path: Path, seed: int) -> ConceptSet:
+def _read_class_folder(path: Path) -> _Parts:
     roots = {part: path / part for part in PARTS if (path / part).is_dir()} or {"train": path}
     names = sorted({folder.name for root in roots.values() for folder in root.iterdir() if folder.is_dir()})
     parts = {}
@@ -152,7 +162,25 @@ def _load_class_folder(path: Path, seed: int) -> ConceptSet:
             parts[part] = ConceptPart(images, np.array([label for _, label in files], dtype=np.int64))
     if not parts:
         raise SplitError(f"{path} holds no folders of images; expected one folder per class, or train, val and test")
-    return _complete(path.resolve().name, tuple(names), parts, seed)
+    return tuple(names), parts
+
+
+def _distinct(part: ConceptPart, place: str) -> ConceptPart:
+    """Keep the first of the images with equal pixels."""
+    first: dict[str, int] = {}
+    for row, digest in enumerate(pixel_hashes(part.images)):
+        earlier = first.setdefault(digest, row)
+        if part.labels[earlier] != part.labels[row]:
+            raise SplitError(
+                f"{place}: image {row} equals image {earlier}, but they are labelled {part.labels[row]} and "
+                f"{part.labels[earlier]}; remove one of them"
+            )
+    return part.take(np.array(sorted(first.values()), dtype=np.int64))
+
+
+def pixel_hashes(images: NDArray[np.uint8] | list[Image]) -> list[str]:
+    """Return a hash of shape and pixels of each image."""
+    return [hashlib.sha256(repr(i.shape).encode() + np.ascontiguousarray(i).tobytes()).hexdigest() for i in images]
 
 
 def list_images(folder: Path) -> list[Path]:

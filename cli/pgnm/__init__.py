@@ -6,6 +6,7 @@ import typer
 
 from cli.pgnm.eval import eval_
 from cli.pgnm.finetune import finetune
+from cli.pgnm.pack import pack
 from cli.pgnm.pretrain import pretrain
 from cli.pgnm.push import push
 from cli.pgnm.study import study
@@ -40,6 +41,7 @@ app.command()(pretrain)
 app.command()(finetune)
 app.command("eval")(eval_)
 app.command()(study)
+app.command()(pack)
 app.command()(push)
 
 

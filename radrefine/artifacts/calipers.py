@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from radrefine.artifacts.response import Response
 from radrefine.records import Finding, Mask
 
-_SIZES: Final = (9, 11, 13, 15)
+_SIZES: Final = (7, 9, 11, 13, 15, 17, 19, 21)
 _SHAPES: Final = ("plus", "cross", "gapped")
-_LEAST_NCC: Final = 0.55
-_LEAST_NCC_ALONE: Final = 0.7
+_LEAST_NCC: Final = 0.6
+_LEAST_NCC_ALONE: Final = 0.65
 _MARGIN: Final = 3
-_MOST_PROPOSALS: Final = 400
+_MOST_PROPOSALS: Final = 1000
+# Grey levels above the surroundings at the weakest arm, and how many times that of the quarters between the arms.
+_LEAST_ARM: Final = 24.0
+_LEAST_RATIO: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def _matches(response: Response) -> list[Caliper]:
                 continue
             scores = cv2.matchTemplate(image, kernel, cv2.TM_CCOEFF_NORMED)
             middle = kernel.shape[0] // 2
-            for y, x in np.argwhere(scores >= _LEAST_NCC):
+            peaks = (scores >= _LEAST_NCC) & (scores == cv2.dilate(scores, np.ones((5, 5), np.uint8)))
+            for y, x in np.argwhere(peaks):
                 proposals.append(Caliper(int(x) + middle, int(y) + middle, size, shape, float(min(scores[y, x], 1.0))))
     best: list[Caliper] = []
     for one in sorted(proposals, key=lambda proposal: -proposal.score)[:_MOST_PROPOSALS]:
@@ -93,7 +97,7 @@ def _matches(response: Response) -> list[Caliper]:
 
 
 def _has_four_arms(response: Response, one: Caliper) -> bool:
-    """Tell a cross from a speckle spot: four bright arms of even strength and dark quarters between them."""
+    """Tell a cross from a speckle spot: four bright arms and dark quarters between them."""
     half = one.size // 2
     patch = response.tophat[max(0, one.y - half) : one.y + half + 1, max(0, one.x - half) : one.x + half + 1]
     shape = template(one.shape, one.size)
@@ -113,7 +117,7 @@ def _has_four_arms(response: Response, one: Caliper) -> bool:
         sectors = [rows < 0, rows > 0, columns < 0, columns > 0]
     tips = [float(patch[stroke & outer & sector].mean()) for sector in sectors]
     beside = float(patch[~cv2.dilate(shape, np.ones((3, 3), np.uint8)).astype(bool)].mean())
-    return min(tips) >= 0.4 * response.threshold and min(tips) >= 0.45 * max(tips) and beside < 0.5 * min(tips)
+    return min(tips) >= max(_LEAST_ARM, _LEAST_RATIO * beside)
 
 
 def _near_any(one: Caliper, others: list[Caliper]) -> bool:

@@ -13,6 +13,8 @@ from radrefine.records import Finding, Mask
 
 _HEIGHTS: Final = (5, 26)
 _LEAST_LETTERS: Final = 2
+# A row this long is text even where the strokes are no brighter than the brightest tissue.
+_LEAST_FAINT_LETTERS: Final = 4
 _LEAST_PIXELS: Final = 5
 _TICKS_AT_LEAST: Final = 4
 _EDGE: Final = 8
@@ -47,6 +49,8 @@ def find_glyphs(response: Response, field: Mask, calipers: list[Caliper]) -> tup
     inside = np.zeros(count, bool)
     inside[np.unique(labels[field])] = True
 
+    standing = _stand_out(response, glyphs) & inside
+
     mask = np.zeros(field.shape, bool)
     findings: list[Finding] = []
     taken = np.zeros(count, bool)
@@ -54,8 +58,9 @@ def find_glyphs(response: Response, field: Mask, calipers: list[Caliper]) -> tup
         ("tick", _ticks(glyphs.boxes, strong, field.shape)),
         ("probe_mark", _corner_marks(glyphs.boxes, strong)),
         ("text", _outside(glyphs.boxes, strong & ~inside)),
-        ("text", _rows_of_letters(glyphs.boxes, strong & inside)),
-        ("text", _beside_calipers(glyphs.boxes, strong & inside, calipers)),
+        ("text", _rows_of_letters(glyphs.boxes, strong & inside, _LEAST_LETTERS)),
+        ("text", _rows_of_letters(glyphs.boxes, standing, _LEAST_FAINT_LETTERS)),
+        ("text", _beside_calipers(glyphs.boxes, standing, calipers)),
     ):
         for group in groups:
             fresh = [number for number in group if not taken[number]]
@@ -75,7 +80,15 @@ def _are_burned_in(response: Response, glyphs: _Glyphs) -> NDArray[np.bool_]:
     mean = np.bincount(labels, values, count) / np.maximum(pixels, 1)
     spread = np.sqrt(np.maximum(np.bincount(labels, values**2, count) / np.maximum(pixels, 1) - mean**2, 0.0))
     brightest = float(np.percentile(response.grey, 99.8))
-    return (pixels >= _LEAST_PIXELS) & (mean >= 0.75 * brightest) & (spread <= 0.22 * mean)
+    return (pixels >= _LEAST_PIXELS) & (mean >= 0.7 * brightest) & (spread <= 0.3 * mean)
+
+
+def _stand_out(response: Response, glyphs: _Glyphs) -> NDArray[np.bool_]:
+    """Tell which strokes hold a candidate pixel; beside a cross that is enough to be a letter."""
+    standing = np.zeros(len(glyphs.boxes), bool)
+    standing[np.unique(glyphs.labels[response.candidates])] = True
+    standing[0] = False
+    return standing
 
 
 def _is_letter(boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -86,7 +99,7 @@ def _is_letter(boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
     return sized & (fill > 0.15) & ((fill < 0.85) | (width <= 0.5 * height))
 
 
-def _rows_of_letters(boxes: NDArray[np.int32], allowed: NDArray[np.bool_]) -> list[list[int]]:
+def _rows_of_letters(boxes: NDArray[np.int32], allowed: NDArray[np.bool_], least: int) -> list[list[int]]:
     letters = np.flatnonzero(allowed & _is_letter(boxes))
     letters = letters[np.argsort(boxes[letters, 0], kind="stable")]
     rows: list[list[int]] = []
@@ -101,7 +114,7 @@ def _rows_of_letters(boxes: NDArray[np.int32], allowed: NDArray[np.bool_]) -> li
                 break
         else:
             rows.append([int(number)])
-    return [row for row in rows if len(row) >= _LEAST_LETTERS]
+    return [row for row in rows if len(row) >= least]
 
 
 def _beside_calipers(boxes: NDArray[np.int32], allowed: NDArray[np.bool_], calipers: list[Caliper]) -> list[list[int]]:
@@ -148,7 +161,7 @@ def _corner_marks(boxes: NDArray[np.int32], allowed: NDArray[np.bool_]) -> list[
 
 
 def _outside(boxes: NDArray[np.int32], allowed: NDArray[np.bool_]) -> list[list[int]]:
-    rows = _rows_of_letters(boxes, allowed)
+    rows = _rows_of_letters(boxes, allowed, _LEAST_LETTERS)
     in_rows = {number for row in rows for number in row}
     return rows + [[int(number)] for number in np.flatnonzero(allowed) if int(number) not in in_rows]
 

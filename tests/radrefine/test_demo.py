@@ -56,8 +56,9 @@ def test_masks_and_findings_tell_where_the_marks_are(demo):
     marked = sorted({row["path"] for row in found})
     assert len(marked) == demo.marked > 0
     for path in marked:
-        image, clean = read(demo.collection / path), read(demo.truth / "clean" / path)
-        mask = read(demo.truth / "masks" / path)
+        name = path if path.endswith(".png") else path + ".png"
+        image, clean = read(demo.collection / path), read(demo.truth / "clean" / name)
+        mask = read(demo.truth / "masks" / name)
         assert image.shape == clean.shape and mask.shape == image.shape[:2]
         assert mask.any() and set(np.unique(mask)) <= {0, 255}
         assert (image != clean).any()
@@ -70,9 +71,19 @@ def test_planned_duplicates_are_what_they_are_called(demo):
         copy, original = demo.collection / row["path"], demo.collection / row["of"]
         if row["relation"] == "same bytes":
             assert copy.read_bytes() == original.read_bytes() and copy.parent != original.parent
-        elif row["relation"] in ("encoded again", "neighbouring frame"):
+        elif row["relation"] in ("saved again", "neighbouring frame"):
             change = np.abs(read(copy).astype(float) - read(original))
             assert copy.read_bytes() != original.read_bytes() and change.mean() < 15
+
+
+def test_copies_of_ultrasound_bring_their_truth(demo):
+    marked = {row["path"] for row in rows(demo, "findings.csv")}
+    copies = [row for row in rows(demo, "duplicates.csv") if row["relation"] == "same bytes" and row["of"] in marked]
+    assert copies
+    for row in copies:
+        assert row["path"] in marked
+        for folder in ("masks", "clean"):
+            assert (demo.truth / folder / row["path"]).read_bytes() == (demo.truth / folder / row["of"]).read_bytes()
 
 
 def test_faults_are_listed_and_real(demo):

@@ -78,11 +78,12 @@ class RunInfo:
     @classmethod
     def from_recipe(cls, recipe: Recipe, class_names: Sequence[str]) -> "RunInfo":
         """Describe the run of a resolved recipe."""
-        masked = recipe.stage == "pretrain" and recipe.policy != "none"
+        masked = recipe.stage == "pretrain" and recipe.policy not in ("none", "apga")
         own = {key.name for key in fields(cls)} & set(recipe.to_dict())
         values = {key: value for key, value in recipe.to_dict().items() if key in own}
         if not masked:
-            values |= {"policy": "none", "grid": 0, "kernel": 0, "sigma": 0.0}
+            policy = recipe.policy if recipe.stage == "pretrain" else "none"
+            values |= {"policy": policy, "grid": 0, "kernel": 0, "sigma": 0.0}
         return cls(class_names=tuple(class_names), **values)
 
 

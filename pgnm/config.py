@@ -17,7 +17,7 @@ import yaml
 
 from pgnm.errors import UsageError
 
-POLICIES: Final = ("beta", "gaussian", "uniform", "none")
+POLICIES: Final = ("beta", "gaussian", "uniform", "none", "apga")
 OBJECTIVES: Final = ("paper", "reinforce", "pathwise")
 IMAGE_AUGMENTS: Final = ("autoaugment", "randaugment", "augmix")
 BATCH_AUGMENTS: Final = ("cutmix", "mixup")
@@ -42,6 +42,17 @@ PRETRAIN_ONLY: Final = frozenset(
         "reduction",
         "masks_per_image",
         "policy_scale",
+        "agent_model",
+        "agent_width",
+        "agent_cell",
+        "agent_start",
+        "agent_loss",
+        "agent_reward",
+        "agent_action",
+        "agent_actions",
+        "agent_price",
+        "alone_epochs",
+        "aid",
     }
 )
 """Keys that mean nothing in finetuning."""
@@ -100,7 +111,8 @@ class Recipe:
     class_balance: str = _option("none", "Answer to unequal classes: weights in the loss, or a weighted sampler.",
                                  choices=("none", "loss", "sampler"))  # fmt: skip
 
-    policy: str = _option("beta", "What draws the noise masks.", choices=POLICIES)
+    policy: str = _option("beta", "What draws the noise masks; apga: adversarial policy-gradient augmentation, whose "
+                          "agent learns with the options of the policy.", choices=POLICIES)  # fmt: skip
     objective: str = _option("paper", "How the policy learns; pathwise is the reparameterised variant.",
                              choices=OBJECTIVES)  # fmt: skip
     grid: int = _option(16, "Side of the grid on which masks are drawn; at most the image side.", low=1)
@@ -126,6 +138,24 @@ class Recipe:
                              choices=("sum", "sqrt", "mean"))  # fmt: skip
     masks_per_image: int = _option(1, "Masks drawn for each image; the baseline leave_one_out needs at least 2.", low=1)
     policy_scale: float = _option(1.0, "Weight of the policy's gradient with the objective pathwise.", low=0)
+
+    agent_model: str = _option("vgg11", "Encoder of the apga agent: a timm model with features at several scales.")
+    agent_width: int = _option(32, "Channels of the agent's decoder at the finest scale.", low=1)
+    agent_cell: int = _option(1, "Side of the squares that share one mask value, px.", low=1)
+    agent_start: str = _option("otsu", "First weights of the agent: otsu (learns the foreground while the classifier "
+                               "learns alone), random, or a policy.safetensors of an earlier run.")  # fmt: skip
+    agent_loss: str = _option("released", "The agent's loss: as in the paper's text or in its released code.",
+                              choices=("paper", "released"))  # fmt: skip
+    agent_reward: str = _option("batch", "One reward for the batch, as published, or one per image.",
+                                choices=("batch", "image"))  # fmt: skip
+    agent_action: str = _option("threshold", "The agent's mask: P > 0.5, as published, or drawn with probability P.",
+                                choices=("threshold", "bernoulli"))  # fmt: skip
+    agent_actions: int = _option(1, "Masks tried for each image; above 1 with bernoulli and reward image only.", low=1)
+    agent_price: float = _option(1e-3, "Price of a marked pixel in the agent's loss paper (lambda).", low=0)
+    alone_epochs: int = _option(1, "Epochs in which the classifier of apga learns alone, before the agent.", low=0)
+    aid: str = _option("agent", "What marks the aiding image of apga: the agent, or for comparison cutout, or gradcam "
+                       "of the classifier as it was after learning alone.",
+                       choices=("agent", "cutout", "gradcam"))  # fmt: skip
 
     keep: str = _option("best", "Which weights are kept: best by validation macro F1, or last.",
                         choices=("best", "last"))  # fmt: skip
@@ -159,7 +189,9 @@ class Recipe:
     def _check_pretrain(self) -> None:
         if not self.size:
             raise UsageError("--size must be at least 1 in pretraining, got 0; 64 suits a laptop, 224 is the paper's")
-        if self.policy != "none":
+        if self.policy == "apga" and self.accumulate > 1:
+            raise UsageError(f"--accumulate must be 1 with --policy apga, got {self.accumulate}; raise --batch-size")
+        if self.policy not in ("none", "apga"):
             if self.grid > self.size:
                 raise UsageError(f"--grid must be at most --size {self.size}, got {self.grid}; take {self.size // 4}")
             # Reflection at the border needs half a kernel of mask beyond each edge.

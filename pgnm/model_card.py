@@ -14,6 +14,7 @@ _NOISE = {
     "gaussian": "masks of fixed Gaussian noise",
     "uniform": "masks of fixed uniform noise",
     "none": "plain images",
+    "apga": "plain images and on what an agent or a given mask keeps of them (APGA, arXiv 1909.04108)",
 }
 
 

@@ -28,6 +28,7 @@ from pgnm.objectives import (
     reinforce_loss,
 )
 from pgnm.policy import NoisePolicy, PolicyOutput, describe_policy
+from pgnm.pretrain_apga import AdversarialPretraining
 from pgnm.progress import ProgressCallback, ignore_progress
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ def pretrain(
         classifier = checkpoints.create_classifier(
             recipe.model, len(split.class_names), size=recipe.size, pretrained=recipe.pretrained
         )
-        stage = Pretraining(classifier, recipe, devices, class_weights(split, recipe))
+        kind = AdversarialPretraining if recipe.policy == "apga" else Pretraining
+        stage = kind(classifier, recipe, devices, class_weights(split, recipe))
     return fit(open_job(stage, recipe, split, out, devices, progress), resume=resume)
 
 

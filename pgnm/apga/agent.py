@@ -1,12 +1,17 @@
 """The agent: a U-Net that gives one logit per pixel, its action, and the images that a mask makes."""
 
+import json
+from pathlib import Path
 from typing import Any, Literal
 
 import timm
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pgnm.errors import UsageError
+from pgnm.errors import RunError, UsageError
+from pgnm.files import atomic_path
 
 ActionKind = Literal["threshold", "bernoulli"]
 
@@ -53,6 +58,13 @@ class MaskAgent(nn.Module):
         """Return the arguments that build this agent again, ready for JSON."""
         return {"encoder": self.encoder_name, "width": self.width, "cell": self.cell}
 
+    def check_size(self, size: int) -> None:
+        """Refuse images whose smaller side, px, is below what the encoder can reduce."""
+        if size < self.stride:
+            raise UsageError(
+                f"the encoder {self.encoder_name} needs images of at least {self.stride} px, got {size}; raise --size"
+            )
+
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of P, the probability that a pixel is marked.
 
@@ -65,11 +77,7 @@ class MaskAgent(nn.Module):
         Raises:
             UsageError: For images smaller than the encoder can reduce.
         """
-        if min(images.shape[-2:]) < self.stride:
-            raise UsageError(
-                f"the encoder {self.encoder_name} needs images of at least {self.stride} px, got "
-                f"{tuple(images.shape[-2:])}; raise --size"
-            )
+        self.check_size(min(images.shape[-2:]))
         *skips, deep = self.encoder(images)
         for skip, block in zip(reversed(skips), reversed(self.decoder), strict=True):
             deep = nn.functional.interpolate(deep, size=skip.shape[-2:], mode="nearest")
@@ -105,6 +113,33 @@ def choose_action(logits: Tensor, kind: ActionKind = "threshold", generator: tor
     source = logits.device if generator is None else generator.device
     uniform = torch.rand(logits.shape, generator=generator, device=source).to(logits.device)
     return (uniform < logits.sigmoid()).float()
+
+
+def save_agent(path: Path, agent: MaskAgent) -> None:
+    """Write the agent's weights with safetensors; its settings travel in the header."""
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in agent.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt", "agent": json.dumps(agent.settings())})
+
+
+def load_agent(path: Path) -> MaskAgent:
+    """Read an agent that `save_agent` wrote, on the CPU, in evaluation mode.
+
+    Raises:
+        RunError: There is no such file, or it holds no agent.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} is missing; expected the policy.safetensors of a run with --policy apga")
+    try:
+        with safe_open(path, "pt") as file:
+            settings = json.loads((file.metadata() or {})["agent"])
+        agent = MaskAgent(**settings)
+        agent.load_state_dict(load_file(path))
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise RunError(
+            f"{path} holds no agent or is damaged ({error}); give the policy.safetensors of a run with --policy apga"
+        ) from None
+    return agent.eval()
 
 
 def black_level(mean: float, std: float) -> float:

@@ -26,6 +26,11 @@ RewardKind = Literal["batch", "image"]
 Stepper = Callable[[Tensor, Optimizer], None]
 """Takes a loss and an optimiser and makes one step; the place for scaling, clipping and accumulation."""
 
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""Takes logits (B, classes) and targets, and gives one loss per image, (B,)."""
+
+Autocast = Callable[[], contextlib.AbstractContextManager[object]]
+
 BASELINE_DECAY: Final = 0.5
 
 
@@ -127,6 +132,11 @@ def agent_loss(logits: Tensor, action: Tensor, advantage: Tensor, options: ApgaO
     return (100 * advantage * as_acted + 0.1 * size * nothing + 0.01 * size * everything).mean()
 
 
+def image_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute one cross-entropy per image, (B,), in float32."""
+    return cross_entropy(logits.float(), targets, reduction="none")
+
+
 def plain_stepper(loss: Tensor, optimizer: Optimizer) -> None:
     """Make one optimiser step for `loss`: clear, backward, step."""
     optimizer.zero_grad(set_to_none=True)
@@ -146,6 +156,8 @@ def apga_step(
     *,
     generator: torch.Generator | None = None,
     stepper: Stepper = plain_stepper,
+    criterion: Criterion = image_cross_entropy,
+    autocast: Autocast = contextlib.nullcontext,
 ) -> dict[str, Tensor]:
     """Train classifier and agent on one batch, after the paper's schedule.
 
@@ -163,22 +175,29 @@ def apga_step(
         options: How the agent learns.
         generator: Source of Bernoulli actions.
         stepper: Makes an optimiser step out of a loss.
+        criterion: The classifier's loss, of which the reward is made.
+        autocast: Opens a context for each pass of a network. One context around the whole step would be wrong: it keeps
+            the weights in lower precision, and they move between the passes.
 
     Returns:
         Detached scalars: `loss_original`, `loss_adversarial`, `loss_aiding`, `loss_agent`, `reward`, `baseline`,
         `advantage`, `mask_share` (share of marked pixels), `agent_doubt` (share of pixels with P in 0.4 to 0.6).
     """
     # 1. The classifier learns from the original.
-    original = cross_entropy(classifier(images).float(), targets, reduction="none")
+    with autocast():
+        prediction = classifier(images)
+    original = criterion(prediction, targets)
     stepper(original.mean(), classifier_optimizer)
 
     # 2. The agent marks; the classifier is shown the images without what is marked.
-    logits = agent(images)
+    with autocast():
+        logits = agent(images)
     repeated = logits.repeat(options.actions, 1, 1, 1)
     actions = choose_action(repeated, options.action, generator)
-    with torch.no_grad(), frozen_statistics(classifier):
+    with torch.no_grad(), frozen_statistics(classifier), autocast():
         erased = keep(images.repeat(options.actions, 1, 1, 1), 1 - actions, options.fill)
-        adversarial = cross_entropy(classifier(erased).float(), targets.repeat(options.actions), reduction="none")
+        prediction = classifier(erased)
+    adversarial = criterion(prediction, targets.repeat(options.actions, *[1] * (targets.ndim - 1)))
 
     # 3. The agent is paid by how much that hurt.
     reward = adversarial - original.detach().repeat(options.actions)
@@ -194,9 +213,11 @@ def apga_step(
     # 4. The classifier learns from what is marked alone.
     action = actions[: len(images)]
     if options.fresh_mask:
-        with torch.no_grad():
+        with torch.no_grad(), autocast():
             action = choose_action(agent(images), options.action, generator)
-    aiding = cross_entropy(classifier(keep(images, action, options.fill)).float(), targets)
+    with autocast():
+        prediction = classifier(keep(images, action, options.fill))
+    aiding = criterion(prediction, targets).mean()
     stepper(aiding, classifier_optimizer)
 
     probability = logits.detach().sigmoid()
@@ -222,6 +243,8 @@ def masked_step(
     fill: float = 0.0,
     *,
     stepper: Stepper = plain_stepper,
+    criterion: Criterion = image_cross_entropy,
+    autocast: Autocast = contextlib.nullcontext,
 ) -> dict[str, Tensor]:
     """Train the classifier on a batch as it is and then under a given mask: the compared methods at equal cost.
 
@@ -233,13 +256,19 @@ def masked_step(
         optimizer: Steps the classifier, twice per batch.
         fill: What erased pixels become, see `keep`.
         stepper: Makes an optimiser step out of a loss.
+        criterion: The classifier's loss.
+        autocast: Opens a context for each pass, as in `apga_step`.
 
     Returns:
         Detached scalars `loss_original`, `loss_aiding` and `mask_share`.
     """
-    original = cross_entropy(classifier(images).float(), targets)
+    with autocast():
+        prediction = classifier(images)
+    original = criterion(prediction, targets).mean()
     stepper(original, optimizer)
-    aiding = cross_entropy(classifier(keep(images, mask, fill)).float(), targets)
+    with autocast():
+        prediction = classifier(keep(images, mask, fill))
+    aiding = criterion(prediction, targets).mean()
     stepper(aiding, optimizer)
     return {"loss_original": original.detach(), "loss_aiding": aiding.detach(), "mask_share": mask.mean()}
 
@@ -248,15 +277,16 @@ def masked_step(
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Let batch norm normalise by the batch as in training, but leave its running statistics as they are."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [norm.track_running_stats for norm in norms]
+    before = [(norm.track_running_stats, norm.momentum) for norm in norms]
     try:
         if model.training:
             for norm in norms:
-                norm.track_running_stats = False
+                # Layers that know nothing of the first obey the second.
+                norm.track_running_stats, norm.momentum = False, 0.0
         yield
     finally:
-        for norm, tracked in zip(norms, before, strict=True):
-            norm.track_running_stats = tracked
+        for norm, (tracked, momentum) in zip(norms, before, strict=True):
+            norm.track_running_stats, norm.momentum = tracked, momentum
 
 
 def _pixel_mean(logits: Tensor, target: Tensor) -> Tensor:

@@ -8,11 +8,11 @@ import torch
 from skimage.filters import threshold_otsu
 from torch import Tensor, nn
 
-from pgnm.apga.agent import MaskAgent, black_level, choose_action, keep
+from pgnm.apga.agent import MaskAgent, black_level, choose_action, keep, load_agent, save_agent
 from pgnm.apga.inference import choose_inference, overlay_mask, predict_both, save_overlays
 from pgnm.apga.masks import cutout_mask, grad_cam, grad_cam_mask, otsu_foreground, warm_start
 from pgnm.apga.update import ApgaBaseline, ApgaOptions, agent_loss, apga_step, frozen_statistics, masked_step
-from pgnm.errors import UsageError
+from pgnm.errors import RunError, UsageError
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -107,6 +107,18 @@ def test_the_agent_gives_a_logit_per_pixel_at_sizes_that_no_stride_divides(encod
     again.load_state_dict(agent.state_dict())
     image = torch.randn(1, 3, 32, 32)
     assert torch.equal(agent(image), again(image))
+
+
+def test_an_agent_survives_its_file_and_other_files_are_refused(tmp_path: Path) -> None:
+    agent = MaskAgent("test_resnet", width=8, cell=2).eval()
+    save_agent(tmp_path / "agent.safetensors", agent)
+    again = load_agent(tmp_path / "agent.safetensors")
+    image = torch.randn(1, 3, 32, 32)
+    assert again.cell == 2 and torch.equal(again(image), agent(image))
+    (tmp_path / "text.safetensors").write_text("no")
+    for name in ("text.safetensors", "absent.safetensors"):
+        with pytest.raises(RunError, match=name):
+            load_agent(tmp_path / name)
 
 
 def test_cells_share_the_mean_of_their_logits() -> None:

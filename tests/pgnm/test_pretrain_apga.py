@@ -1,0 +1,105 @@
+"""APGA from a split folder to a run folder."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pgnm.apga.agent import load_agent
+from pgnm.checkpoints import load_classifier, load_policy
+from pgnm.config import Recipe
+from pgnm.errors import RunError, UsageError
+from pgnm.pretrain import pretrain
+
+MakeSplit = Callable[..., Path]
+
+TINY = Recipe(
+    model="test_resnet",
+    policy="apga",
+    agent_model="test_resnet",
+    agent_width=8,
+    policy_opt="adam",
+    policy_lr=1e-3,
+    size=32,
+    epochs=2,
+    batch_size=8,
+    workers=0,
+    device="cpu",
+    precision="fp32",
+    augment="none",
+    lr=0.02,
+)
+
+
+def test_a_run_folder_holds_classifier_agent_and_overlays(make_split: MakeSplit, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pretrain(make_split(), run, TINY.replace(keep="last"))
+    assert load_classifier(run)[1].policy == "apga"
+    assert load_policy(run) is None
+    assert load_agent(run / "policy.safetensors").encoder_name == "test_resnet"
+    assert len(list((run / "overlays").glob("*.png"))) == 8
+    assert "APGA" in (run / "README.md").read_text()
+    rows = pd.read_csv(run / "metrics.csv")
+    # The classifier alone in the first epoch, with the agent in the second.
+    assert rows["loss_otsu"].notna().tolist() == [True, False]
+    assert rows["reward"].notna().tolist() == [False, True]
+    assert {"advantage", "baseline", "mask_share", "loss_aiding", "val_f1"} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aid": "cutout"},
+        {"aid": "gradcam"},
+        {"agent_action": "bernoulli", "agent_reward": "image", "agent_actions": 3, "agent_cell": 4},
+        {"agent_loss": "paper", "agent_start": "random", "alone_epochs": 0},
+        {"augment": "cutmix", "class_balance": "loss", "label_smoothing": 0.1, "clip_grad": 1.0},
+        {"precision": "bf16"},
+    ],
+    ids=lambda change: "-".join(f"{value}" for value in change.values()),
+)
+def test_every_option_runs(make_split: MakeSplit, tmp_path: Path, change: dict[str, object]) -> None:
+    summary = pretrain(make_split(), tmp_path / "run", TINY.replace(**change))
+    assert all(math.isfinite(value) for value in summary.metrics.values())
+
+
+@pytest.mark.parametrize("aid", ["agent", "gradcam"])
+def test_resumed_equals_uninterrupted(make_split: MakeSplit, tmp_path: Path, aid: str) -> None:
+    split, recipe = make_split(), TINY.replace(aid=aid, sched="constant", policy_sched="constant", keep="last")
+    pretrain(split, tmp_path / "whole", recipe.replace(epochs=3))
+    for epochs in (2, 3):
+        pretrain(split, tmp_path / "parts", recipe.replace(epochs=epochs))
+    files = ["model.safetensors"] + (["policy.safetensors"] if aid == "agent" else [])
+    for file in files:
+        whole, parts = (load_file(tmp_path / name / file) for name in ("whole", "parts"))
+        assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_an_agent_of_an_earlier_run_is_taken_up(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "one", TINY.replace(epochs=1))
+    file = tmp_path / "one" / "policy.safetensors"
+    pretrain(split, tmp_path / "two", TINY.replace(epochs=1, agent_start=str(file), alone_epochs=1))
+    one, two = load_file(file), load_file(tmp_path / "two" / "policy.safetensors")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "kind"),
+    [
+        ({"size": 16}, "--size", UsageError),
+        ({"accumulate": 2}, "--accumulate", UsageError),
+        ({"agent_model": "resnet10x"}, "vgg11", UsageError),
+        ({"agent_actions": 2}, "bernoulli", UsageError),
+        ({"agent_start": "absent.safetensors"}, "absent", RunError),
+    ],
+)
+def test_what_cannot_work_is_told_before_training(
+    make_split: MakeSplit, tmp_path: Path, change: dict[str, object], told: str, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match=told):
+        pretrain(make_split(), tmp_path / "run", TINY.replace(**change))

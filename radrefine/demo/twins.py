@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from radrefine.demo.items import Item
-from radrefine.demo.writer import Writer, decoded, encoded, with_marks
+from radrefine.demo.writer import Writer, decoded, encoded, style_for, with_marks
 from radrefine.marks import draw_marks
 from radrefine.records import Image
 
@@ -85,7 +85,7 @@ def _add_pair(writer: Writer, item: Item) -> None:
     stem = PurePosixPath(item.path).stem
     plain, measured = (f"{item.phantom}/{stem}_{name}.png" for name in ("plain", "measured"))
     writer.write_marked(plain, draw_marks(picture, rng, count=0))
-    writer.write_marked(measured, draw_marks(picture, rng, ["caliper", "text"]))
+    writer.write_marked(measured, draw_marks(picture, rng, ["caliper", "text"], style=style_for(picture, rng, item)))
     writer.duplicate(plain, item.path, "same frame without marks")
     writer.duplicate(measured, item.path, "same frame with other marks")
 

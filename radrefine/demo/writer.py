@@ -13,12 +13,20 @@ import numpy as np
 
 from radrefine.demo.items import COLLECTION, DemoOptions, DemoSummary, Item
 from radrefine.files import write_bytes, write_text
-from radrefine.marks import DRAWN_KINDS, MarkedImage, add_clutter, draw_marks, random_style
+from radrefine.marks import DRAWN_KINDS, MarkedImage, Style, add_clutter, draw_marks, random_style
 from radrefine.phantoms import make_phantom
 from radrefine.records import Image
 
 # Share of ultrasound images with marks; lesions are measured more often than healthy tissue.
 _MARKED = {"normal": 0.5, "": 0.7}
+_PLACES = {
+    "breast": ("BREAST", "AXILLA"),
+    "thyroid": ("THYROID", "LOBE", "NECK"),
+    "liver": ("LIVER", "LOBE"),
+    "kidney": ("KIDNEY",),
+    "hip": ("HIP",),
+    "heart": ("ATRIUM", "VENTRICLE"),
+}
 # Share of ultrasound images with a needle, specular spots or colour flow: tissue that looks like marks.
 _CLUTTERED = 0.12
 
@@ -114,10 +122,14 @@ class Writer:
         )
 
 
+def style_for(picture: Image, rng: np.random.Generator, item: Item) -> Style:
+    """Draw the style of one screen, with annotations that name the organ in the picture."""
+    return dataclasses.replace(random_style(rng, picture.shape[:2]), places=_PLACES[item.phantom.split("/")[1]])
+
+
 def with_marks(picture: Image, rng: np.random.Generator, item: Item) -> MarkedImage:
     """Draw marks as often as the class has them; every kind comes round in turn."""
-    place = item.phantom.split("/")[1].upper()
-    style = dataclasses.replace(random_style(rng, picture.shape[:2]), places=(place,))
+    style = style_for(picture, rng, item)
     share = _MARKED["normal"] if "normal" in item.phantom else _MARKED[""]
     jpeg = int(rng.integers(60, 95)) if rng.random() < 0.25 else None
     if item.phantom == "US/heart":  # a capture of the whole screen

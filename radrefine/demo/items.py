@@ -13,7 +13,7 @@ class DemoOptions:
 
     Attributes:
         images: Images in all, besides planned near-duplicates and faults.
-        seed: Seed of the collection; the same seed gives the same bytes.
+        seed: Seed of the collection; the same seed gives the same bytes with the same versions of the libraries.
         size: Height of the images, px.
     """
 

@@ -24,10 +24,12 @@ def draw_caliper(centre: Point, size: float, style: Style, shape: str, angle: fl
     """
     half = size / 2
     sketch = Sketch((centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half))
-    for points in _strokes(shape, half, angle, style.stroke):
-        sketch.line([(centre[0] + x, centre[1] + y) for x, y in points], style.stroke, closed=len(points) > 2)
+    # Strokes that are thick for the caliper's size would close its gaps.
+    stroke = min(style.stroke, size / (9 if shape in ("hollow_plus", "square") else 4))
+    for points in _strokes(shape, half, angle, stroke):
+        sketch.line([(centre[0] + x, centre[1] + y) for x, y in points], stroke, closed=len(points) > 2)
     if shape == "dotted_plus":
-        sketch.ellipse(centre, (style.stroke * 0.6, style.stroke * 0.6))
+        sketch.ellipse(centre, (stroke * 0.6, stroke * 0.6))
     return Mark("caliper", sketch.layers(style))
 
 

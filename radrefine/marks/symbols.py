@@ -127,14 +127,14 @@ def draw_ticks(rng: np.random.Generator, style: Style, shape: tuple[int, int]) -
     edge = int(rng.choice(4, p=[0.35, 0.35, 0.2, 0.1]))  # left, right, top, bottom
     along = shape[0] if edge < 2 else shape[1]
     step = max(9.0, along / float(rng.uniform(5, 16)))
-    size = max(1.6, float(rng.uniform(2, 4)) * min(2.0, style.scale))
+    size = max(1.6, float(rng.uniform(1.8, 3.4)) * min(1.6, style.scale))
     inset = float(rng.uniform(0.5, 0.06 * min(shape)))
     form = str(rng.choice(["dot", "dash", "square"]))
     marks = []
     for number, at in enumerate(np.arange(float(rng.uniform(0.1, 1)) * step, along - 2, step)):
         across = inset if edge in (0, 2) else (shape[1] if edge == 1 else shape[0]) - 1 - inset
         x, y = (across, at) if edge < 2 else (at, across)
-        long = size * (1.7 if number % 5 == 0 else 1.0)
+        long = size * (1.5 if number % 5 == 0 else 1.0)
         marks.append(_tick(form, (round(x), round(y)), long, edge < 2, style))
     return marks
 

@@ -1,8 +1,9 @@
-"""Measure a push to the loopback server: cut off, refused and resumed, and its peak memory.
+"""Measure pushes to the loopback server.
 
-    python tests/benchmarks/hub.py [--images 20000]
+    python tests/benchmarks/hub.py [--images 20000]      cut off, refused and resumed; peak memory
+    python tests/benchmarks/hub.py --source openrad.tar  clean, split, push with images, read back, compare
 
-prints JSON: shards uploaded and how often, what each run uploaded, and peak memory at a tenth and at all of the images.
+Both print JSON.
 """
 
 import argparse
@@ -34,7 +35,13 @@ def main() -> None:
     """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
-    images = parser.parse_args().images
+    parser.add_argument("--source", type=Path, help="Collection to clean, split, push and read back.")
+    options = parser.parse_args()
+    if options.source:
+        with tempfile.TemporaryDirectory() as folder:
+            sys.stdout.write(json.dumps(_round_trip(options.source.resolve(), Path(folder)), indent=2) + "\n")
+        return
+    images = options.images
     with tempfile.TemporaryDirectory() as folder:
         few, many = (_split(Path(folder) / str(n), n) for n in (images // 10, images))
         result = {
@@ -46,6 +53,67 @@ def main() -> None:
             },
         }
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+def _round_trip(source: Path, folder: Path) -> dict[str, object]:
+    """Take a collection through the commands and compare what `load_dataset` gives with what was pushed."""
+    with LoopbackHub(folder / "storage") as hub:
+        os.environ |= _environment(hub) | {"HF_HOME": str(folder / "home")}
+        for command in (
+            ["clean", "--src", str(source), "--out", "refined", "--quiet"],
+            ["split", "refined", "--stratify", "--out", "split", "--quiet"],
+            [
+                "push",
+                "split",
+                "--repo-id",
+                "ada/images",
+                "--with-images",
+                "--license",
+                "other",
+                "--max-shard-size",
+                "5MB",
+            ],
+        ):
+            program = [sys.executable, "-c", "from cli.radrefine import main; main()", *command]
+            if subprocess.run(program, cwd=folder, check=False).returncode not in (0, 3):
+                raise SystemExit(f"radrefine {command[0]} failed")
+        return {**_compare(folder), "uploads": len(hub.uploads()), "uploaded_twice": _twice(hub)}
+
+
+def _compare(folder: Path) -> dict[str, object]:
+    import datasets
+    import pandas as pd
+
+    loaded = datasets.load_dataset("ada/images", cache_dir=str(folder / "cache"))
+    result: dict[str, object] = {}
+    for part, name in {"train": "train", "val": "validation", "test": "test"}.items():
+        table = pd.read_csv(folder / "split" / f"{part}.csv")
+        rows = loaded[name]
+        names = rows.features["label"].int2str(rows["label"][:])
+        raw = rows.cast_column("image", datasets.Image(decode=False))
+        equal = [
+            row["image"]["bytes"] == (folder / "refined" / "images" / path).read_bytes()
+            for row, path in zip(raw, table["path"], strict=True)
+        ]
+        result[name] = {
+            "images": len(equal),
+            "same_bytes": sum(equal),
+            "same_labels": sum(a == b for a, b in zip(names, table["label"], strict=True)),
+        }
+    return result
+
+
+def _twice(hub: LoopbackHub) -> int:
+    return len(hub.uploads()) - len(set(hub.uploads()))
+
+
+def _environment(hub: LoopbackHub) -> dict[str, str]:
+    return {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": "hf_write",
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
 
 
 def _split(where: Path, images: int) -> Path:
@@ -69,7 +137,7 @@ def _resume(split: Path, folder: Path) -> dict[str, object]:
         return {
             "large_files": sum(entry.lfs for entry in repo.tree("main").values()),
             "uploads": len(uploads),
-            "uploaded_twice": len(uploads) - len(set(uploads)),
+            "uploaded_twice": _twice(hub),
             "commits": len(repo.messages) - 1,
             "last_run": last,
             "run_after_that": again,
@@ -77,12 +145,7 @@ def _resume(split: Path, folder: Path) -> dict[str, object]:
 
 
 def _start(hub: LoopbackHub, split: Path, size: str) -> "subprocess.Popen[str]":
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.url,
-        "HF_TOKEN": "hf_write",
-        "HF_HUB_DISABLE_XET": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
+    environment = os.environ | _environment(hub)
     command = [sys.executable, "-c", _PROGRAM, str(split), size]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 

@@ -23,7 +23,9 @@ def audit(
     refined: Annotated[Path, typer.Argument(help="Refined folder; the current folder when left out.")] = Path(),
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 4 when anything is found.")] = False,
     max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
-    min_correlation: Annotated[float, typer.Option(help="Correlation that confirms near-duplicates.")] = 0.8,
+    min_correlation: Annotated[
+        float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.")
+    ] = 0.95,
     fewest: Annotated[int, typer.Option(help="Images below which a class counts as too small.")] = 27,
     jobs: Annotated[int, typer.Option(help="Threads; -1 for one per core.")] = -1,
     quiet: Quiet = False,

@@ -36,7 +36,9 @@ def split(
     layout: Annotated[str, typer.Option(help="csv, or imagefolder for links beside the CSV files.")] = "csv",
     keep_blank: Annotated[bool, typer.Option(help="Keep blank images, all in train.")] = False,
     max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
-    min_correlation: Annotated[float, typer.Option(help="Correlation that confirms near-duplicates.")] = 0.8,
+    min_correlation: Annotated[
+        float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.")
+    ] = 0.95,
     seed: Annotated[int, typer.Option(help="Decides between groups that are alike.")] = 0,
     jobs: Annotated[int, typer.Option(help="Threads; -1 for one per core.")] = -1,
     quiet: Quiet = False,

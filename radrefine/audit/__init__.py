@@ -1,7 +1,8 @@
 """Find what is wrong in a refined folder: duplicates, blanks, conflicting labels, classes too small.
 
-`collection` reads the folder, `hashing` fingerprints what is stored, `neighbours` proposes and confirms pairs,
-`duplicates` joins them, `tables` and `taxonomy` put the faults into tables, `figures` draws, `report` does it all.
+`collection` reads the folder, `hashing` fingerprints what is stored, `neighbours` proposes pairs, `confirm` compares
+their texture, `duplicates` joins them, `tables` and `taxonomy` put the faults into tables, `figures` draws,
+`report` does it all.
 """
 
 from radrefine.audit.collection import load_manifest

@@ -11,10 +11,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from radrefine.audit.collection import has_marks
+from radrefine.audit.confirm import MIN_CORRELATION, confirm_pairs
 from radrefine.audit.hashing import fingerprint_images, load_thumbnails
 from radrefine.audit.neighbours import (
     MAX_DISTANCE,
-    MIN_CORRELATION,
+    MIN_THUMBNAIL,
     Candidates,
     correlate_pairs,
     find_candidates,
@@ -62,7 +63,7 @@ def find_duplicates(
         refined: The refined folder.
         manifest: From `load_manifest`.
         max_distance: Bits in which two perceptual hashes may differ to be compared.
-        min_correlation: Least correlation of the fine structure of two thumbnails that confirms a pair, -1 to 1.
+        min_correlation: Least likeness (see `radrefine.audit.confirm`) that confirms a pair, -1 to 1.
         jobs: Number of threads; -1 takes one per core.
         progress: Told while images are decoded.
     """
@@ -72,10 +73,13 @@ def find_duplicates(
     involved = np.unique(candidates.pairs)
     fingerprint_images(refined, manifest.iloc[involved], jobs=jobs, stage="compare", progress=progress)
     thumbnails = load_thumbnails(refined, images["path"].iloc[involved])
-    correlations = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs))
+    alike = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs)) >= MIN_THUMBNAIL
+    near, distances = candidates.pairs[alike], candidates.distances[alike]
+    paths = images["path"].tolist()
+    correlations = confirm_pairs(refined, paths, near, enough=min_correlation, jobs=jobs, progress=progress)
     confirmed = correlations >= min_correlation
-    near = candidates.pairs[confirmed]
-    pairs = _describe_pairs(images, near, candidates.distances[confirmed], correlations[confirmed])
+    near = near[confirmed]
+    pairs = _describe_pairs(images, near, distances[confirmed], correlations[confirmed])
     components = _connect(images, near)
     return Duplicates(images, pairs, components, candidates.max_distance, candidates.cut)
 

@@ -1,4 +1,4 @@
-"""Find near-duplicates: perceptual hashes propose pairs, the fine structure of thumbnails confirms them.
+"""Propose near-duplicates: pairs of close perceptual hashes, whose thumbnails are alike as well.
 
 Sixty-four bits are cut into eight bands; images whose hashes agree in any two bands (28 tables) are compared. Hashes
 that differ in up to six bits agree in two bands for certain; those that differ in ten still do more often than not.
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from radrefine.fingerprints import HASH_BITS, fine_structure
 
 MAX_DISTANCE: Final = 10
-MIN_CORRELATION: Final = 0.8
+MIN_THUMBNAIL: Final = 0.7
+"""Correlation of two thumbnails below which a pair is not looked at any closer."""
 
 _BANDS = 8
 _TABLES = tuple(combinations(range(_BANDS), 2))

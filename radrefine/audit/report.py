@@ -9,9 +9,10 @@ from typing import Any, Final
 import pandas as pd
 
 from radrefine.audit.collection import load_manifest
+from radrefine.audit.confirm import MIN_CORRELATION
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_classes
-from radrefine.audit.neighbours import MAX_DISTANCE, MIN_CORRELATION
+from radrefine.audit.neighbours import MAX_DISTANCE
 from radrefine.audit.tables import count_labels, find_conflicts, find_exact, flag_images
 from radrefine.audit.taxonomy import compare_taxonomy
 from radrefine.files import atomic_path, write_json
@@ -69,7 +70,7 @@ def audit_collection(
     Args:
         refined: A folder that `radrefine clean` wrote.
         max_distance: Bits in which perceptual hashes of near-duplicates may differ.
-        min_correlation: Least correlation of thumbnails that confirms a near-duplicate.
+        min_correlation: Least likeness (see `radrefine.audit.confirm`) that confirms a near-duplicate.
         fewest: Images below which a class counts as too small to split.
         jobs: Number of threads; -1 takes one per core.
         progress: Told while images are decoded.

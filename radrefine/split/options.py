@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from radrefine.audit.neighbours import MAX_DISTANCE, MIN_CORRELATION
+from radrefine.audit.confirm import MIN_CORRELATION
+from radrefine.audit.neighbours import MAX_DISTANCE
 from radrefine.errors import UsageError
 from radrefine.schema import SPLITS
 
@@ -53,7 +54,8 @@ class SplitOptions:
         default=MAX_DISTANCE, metadata={"help": "Bits in which perceptual hashes of near-duplicates may differ."}
     )
     min_correlation: float = field(
-        default=MIN_CORRELATION, metadata={"help": "Least correlation of thumbnails that confirms a near-duplicate."}
+        default=MIN_CORRELATION,
+        metadata={"help": "Least correlation of aligned texture that confirms a near-duplicate."},
     )
     jobs: int = field(default=-1, metadata={"help": "Threads; -1 for one per core."})
 

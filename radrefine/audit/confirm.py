@@ -1,0 +1,140 @@
+"""Confirm near-duplicates: lay one image on the other and compare their texture, window by window.
+
+Look-alike anatomy agrees in its outlines; only the same frame agrees in its texture, and only once the small shifts
+and zooms between two captures are undone. The median over windows is not moved by marks that one of the two carries.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from radrefine.audit.collection import IMAGES
+from radrefine.errors import ImageError
+from radrefine.images import decode_image
+from radrefine.progress import Progress, ProgressCallback, ignore_progress
+
+MIN_CORRELATION: Final = 0.95
+SIZE: Final = 96
+
+_WINDOW = 17
+_FAINT = 0.1  # windows with less texture than this share of the mean say nothing
+_PAIRS_PER_CHUNK = 128
+_ROUNDS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
+
+_EVERYWHERE = np.full((SIZE, SIZE), 255, np.uint8)
+
+Grey = NDArray[np.float32]
+
+
+def likeness(first: Grey, second: Grey, *, enough: float = MIN_CORRELATION) -> float:
+    """Tell how alike two pictures are once the second is laid on the first.
+
+    Args:
+        first: (96, 96) float32 grey levels.
+        second: The same.
+        enough: Likeness as it is that makes aligning them needless.
+
+    Returns:
+        Median correlation of texture over windows of 17 px, -1 to 1; 0 where a picture has no texture.
+    """
+    plain = _compare(first, second)
+    if plain >= enough:
+        return plain
+    still = np.eye(2, 3, dtype=np.float32)
+    try:
+        _, move = cv2.findTransformECC(first, second, still, cv2.MOTION_AFFINE, _ROUNDS, _EVERYWHERE, 5)
+    except cv2.error:  # the two have too little in common to be aligned
+        return plain
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(second, move, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return max(plain, _compare(first, np.asarray(laid, np.float32)))
+
+
+def confirm_pairs(
+    refined: Path,
+    paths: list[str],
+    pairs: NDArray[np.int64],
+    *,
+    enough: float = MIN_CORRELATION,
+    jobs: int = -1,
+    progress: ProgressCallback = ignore_progress,
+) -> NDArray[np.float32]:
+    """Compute the likeness of the stored images of each pair.
+
+    Args:
+        refined: The refined folder.
+        paths: Paths of the images below `images/`.
+        pairs: (M, 2) positions into `paths`.
+        enough: See `likeness`.
+        jobs: Number of threads; -1 takes one per core.
+        progress: Told after every chunk of pairs.
+
+    Returns:
+        (M,) float32, -1 to 1; 0 for images that cannot be read.
+    """
+    result = np.zeros(len(pairs), np.float32)
+    pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator", pre_dispatch="2*n_jobs")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        done = 0
+        for values in pool(delayed(_confirm)(refined, paths, chunk, enough) for chunk in _chunks(pairs)):
+            result[done : done + len(values)] = values
+            done += len(values)
+            progress(Progress("confirm", done, len(pairs)))
+    finally:
+        cv2.setNumThreads(threads)
+    return result
+
+
+def _chunks(pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(pairs), _PAIRS_PER_CHUNK):
+        yield pairs[start : start + _PAIRS_PER_CHUNK]
+
+
+def _confirm(refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: float) -> list[float]:
+    pictures = {index: _load(refined / IMAGES / paths[index]) for index in np.unique(pairs).tolist()}
+    values = []
+    for a, b in pairs.tolist():
+        first, second = pictures[a], pictures[b]
+        values.append(0.0 if first is None or second is None else likeness(first, second, enough=enough))
+    return values
+
+
+def _load(place: Path) -> Grey | None:
+    try:
+        image = decode_image(place.read_bytes())
+    except (OSError, ImageError):
+        return None
+    return shrink(image)
+
+
+def shrink(image: NDArray[np.uint8]) -> Grey:
+    """Make an image grey and (96, 96) float32."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+    smaller = min(grey.shape) > SIZE
+    resized = cv2.resize(grey, (SIZE, SIZE), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
+
+
+def _compare(first: Grey, second: Grey) -> float:
+    a, b = _texture(first), _texture(second)
+    together, of_a, of_b = (_mean(product) for product in (a * b, a * a, b * b))
+    # Sliding sums round below zero where there is nothing.
+    energy = np.sqrt(np.maximum(of_a, 0) * np.maximum(of_b, 0))
+    telling = energy > max(_FAINT * float(energy.mean()), 1e-3)
+    return float(np.clip(np.median(together[telling] / energy[telling]), -1, 1)) if telling.any() else 0.0
+
+
+def _texture(image: Grey) -> Grey:
+    return cv2.GaussianBlur(image, (0, 0), 0.7) - cv2.GaussianBlur(image, (0, 0), 2.0)
+
+
+def _mean(values: Grey) -> Grey:
+    step = _WINDOW // 2
+    return np.asarray(cv2.boxFilter(values, -1, (_WINDOW, _WINDOW))[step::step, step::step], np.float32)

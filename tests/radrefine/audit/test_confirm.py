@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from radrefine.audit.confirm import MIN_CORRELATION, confirm_pairs, likeness, shrink
+from tests.radrefine.pictures import brighter, smaller, with_calipers
+from tests.radrefine.refined import write_refined
+
+
+def frame(texture: int, anatomy: int = 0) -> np.ndarray:
+    """Return a frame, (128, 128) uint8: bold outlines that depend on `anatomy`, a fine texture on `texture`."""
+    outline = np.full((128, 128), 60, np.float32)
+    cv2.ellipse(outline, (64 + anatomy, 70), (40, 25), 10, 0, 360, 150, -1)
+    cv2.rectangle(outline, (0, 0), (127, 20), 200, -1)
+    grain = np.random.default_rng(texture).normal(0, 30, (128, 128)).astype(np.float32)
+    return np.clip(outline + cv2.GaussianBlur(grain, (0, 0), 1.2) * 1.5, 0, 255).astype(np.uint8)
+
+
+def moved(image: np.ndarray) -> np.ndarray:
+    """Return the same frame as another capture shows it: shifted by 2 px and zoomed by 2 %."""
+    return cv2.warpAffine(image, np.array([[1.02, 0, -2.0], [0, 1.02, 1.5]]), (128, 128), borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.mark.parametrize("change", [brighter, smaller, with_calipers, moved])
+def test_the_same_frame_is_alike_however_it_was_captured(change) -> None:  # type: ignore[no-untyped-def]
+    assert likeness(shrink(frame(1)), shrink(change(frame(1)))) > MIN_CORRELATION - 0.05
+
+
+def test_look_alike_anatomy_of_another_texture_is_not_alike() -> None:
+    assert likeness(shrink(frame(1)), shrink(frame(2))) < 0.8
+
+
+def test_an_image_equals_itself_and_nothing_equals_a_flat_one() -> None:
+    flat = np.full((96, 96), 9, np.float32)
+
+    assert likeness(shrink(frame(1)), shrink(frame(1))) == pytest.approx(1, abs=1e-3)
+    assert likeness(flat, shrink(frame(1))) == 0
+    assert likeness(flat, flat) == 0
+
+
+def test_pairs_of_files_are_confirmed_whatever_the_number_of_jobs(tmp_path: Path) -> None:
+    files = [("CT/a/1.png", frame(1)), ("CT/a/2.png", moved(frame(1))), ("CT/a/3.png", frame(3)), ("CT/a/4.png", b"no")]
+    write_refined(tmp_path, files)
+    pairs = np.array([[0, 1], [0, 2], [0, 3]])
+
+    one = confirm_pairs(tmp_path, [path for path, _ in files], pairs, jobs=1)
+    two = confirm_pairs(tmp_path, [path for path, _ in files], pairs, jobs=2)
+
+    assert one[0] > 0.9 > 0.8 > one[1]
+    assert one[2] == 0
+    assert (one == two).all()

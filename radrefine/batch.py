@@ -5,6 +5,7 @@ writes it, the journal notes the outcome. The tables are written from the journa
 source, so that neither the number of workers nor an interruption leaves a trace in them.
 """
 
+import contextlib
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from radrefine.catalog import Catalog, Entry, open_source
-from radrefine.cleaning import CleanOptions, CleanRun, CleanSummary
+from radrefine.clean_options import CleanOptions, CleanSummary
+from radrefine.cleaning import CleanRun
 from radrefine.errors import RefinedFolderError, SourceError, UsageError
 from radrefine.outputs import STATE, locked, sweep
 from radrefine.progress import ProgressCallback, ignore_progress
@@ -119,11 +121,10 @@ def clean_collection(
     catalog = _prepared(source, target, options)
     with locked(target):
         sweep(target)
-        run = CleanRun(catalog, target, options, progress)
         try:
-            return run.run()
+            with contextlib.closing(CleanRun(catalog, target, options, progress)) as run:
+                return run.run()
         finally:
-            run.close()
             sweep(target)
 
 

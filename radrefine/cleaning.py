@@ -8,20 +8,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from radrefine.catalog import Catalog, Entry, Layout, parse_label
-from radrefine.errors import RefinedFolderError, WorkerError
+from radrefine.catalog import Catalog, Entry, parse_label
+from radrefine.clean_options import CleanOptions, CleanSummary
+from radrefine.corrections import Corrections, open_corrections
+from radrefine.errors import ImageError, RefinedFolderError, WorkerError
 from radrefine.files import write_json
-from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.journal import Journal, Known, is_written
+from radrefine.members import HeldBytes, Refusal
 from radrefine.outputs import STATE, boot, flush, remove, sweep_orphans
 from radrefine.progress import Progress, ProgressCallback
-from radrefine.refine import RefineOptions
 from radrefine.schema import SCHEMA
-from radrefine.sources import DEFAULT_MAX_BYTES, HeldBytes, Refusal
 from radrefine.tables import TABLES, write_tables
 from radrefine.work import Outcome, Settings, Task, clean_chunk, failed, refine_recipe, refined_name, suspects, versions
 from radrefine.workers import WorkerDiedError, cpu_count, run_chunks
@@ -35,56 +35,6 @@ _CHUNK_BYTES: Final = 16 * 2**20
 _COMMIT_EVERY: Final = 1.0
 _REPORT_EVERY: Final = 0.2
 _HOPELESS_ROUNDS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class CleanOptions:
-    """How a collection is cleaned; the help of each option stands in the metadata of its field."""
-
-    refine: RefineOptions = field(default_factory=RefineOptions)
-    jobs: int = field(default=0, metadata={"help": "Workers; 0 means one for each processor."})
-    backend: str = field(default="loky", metadata={"help": "Where workers run: loky, threading or dask."})
-    scheduler: str | None = field(default=None, metadata={"help": "Address of a Dask scheduler, tcp://host:port."})
-    layout: Layout = field(default="radimagenet", metadata={"help": "How paths are read: radimagenet or imagefolder."})
-    modality: str | None = field(default=None, metadata={"help": "Modality of every image: CT, MR, US or XR."})
-    link: bool = field(
-        default=False,
-        metadata={"help": "Hard links instead of copies: no extra space, but an edited output is an edited source."},
-    )
-    limit: int | None = field(default=None, metadata={"help": "Clean only the first N images."})
-    follow_links: bool = field(default=False, metadata={"help": "Read through links inside a source folder."})
-    max_bytes: int = field(default=DEFAULT_MAX_BYTES, metadata={"help": "Refuse files larger than this, bytes."})
-    max_pixels: int = field(default=DEFAULT_MAX_PIXELS, metadata={"help": "Refuse images of more pixels than this."})
-    timings: bool = field(
-        default=False,
-        metadata={"help": "Fill in elapsed_ms in the manifest, which then differs from run to run."},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CleanSummary:
-    """What a run did.
-
-    Attributes:
-        out: The refined folder.
-        counts: Images by status, and under "failed" also the files that were refused.
-        done: Images that this run worked on.
-        kept: Images that an earlier run had done.
-        seconds: Duration of this run.
-        notes: What went wrong on the way without harm to the result.
-    """
-
-    out: Path
-    counts: dict[str, int]
-    done: int
-    kept: int
-    seconds: float
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def failed(self) -> int:
-        """Files that did not make it."""
-        return self.counts.get("failed", 0)
 
 
 class CleanRun:
@@ -101,9 +51,15 @@ class CleanRun:
         self._catalog, self._out, self._options, self._progress = catalog, out, options, progress
         self._started = time.monotonic()
         self._settings = Settings(
-            str(out.resolve()), options.refine, options.link, options.max_bytes, options.max_pixels
+            str(out.resolve()),
+            options.refine,
+            options.link,
+            options.masks is not None,
+            options.max_bytes,
+            options.max_pixels,
         )
-        self._recipes = {True: refine_recipe(options.refine), False: "link" if options.link else "copy"}
+        self._recipe = refine_recipe(options.refine)
+        self._corrections: Corrections | None = None
         # The feed of tasks runs in joblib's threads while the main thread takes the outcomes.
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
@@ -124,6 +80,9 @@ class CleanRun:
     def run(self) -> CleanSummary:
         """Do what is not done yet, and write the tables."""
         self._check_same_source()
+        if self._options.masks is not None:
+            paths = (found.path for found in self._catalog.entries() if isinstance(found, Entry))
+            self._corrections = open_corrections(self._options.masks.expanduser(), paths)
         total, limit = self._catalog.count(), self._options.limit
         self._total = min((number for number in (total, limit) if number is not None), default=None)
         self._clean()
@@ -204,7 +163,15 @@ class CleanRun:
         """Return what is to be done about an image, None where it is done or refused."""
         refine = entry.modality == "US"
         path = refined_name(entry.path) if refine else entry.path
-        recipe = self._recipes[refine]
+        correction = None
+        recipe = self._recipe if refine else "link" if self._options.link else "copy"
+        if refine and self._corrections is not None:
+            try:
+                correction = self._corrections.find(entry.path, path)
+            except ImageError as error:
+                self._refuse(position, entry.path, str(error))
+                return None
+            recipe = refine_recipe(self._options.refine, correction.stamp if correction is not None else "none")
         known = self._journal.find(path)
         if path in self._in_work or (known is not None and known.seen and known.position != position):
             self._refuse(position, entry.path, "another file of the source has the same name in the refined folder")
@@ -215,7 +182,7 @@ class CleanRun:
                 self._keep(path, position, known)
                 return None
             sha256 = known.source_sha256
-        return Task(position, entry.path, path, refine, entry.stamp, recipe, entry.locator, sha256)
+        return Task(position, entry.path, path, refine, entry.stamp, recipe, entry.locator, sha256, correction)
 
     def _is_usable(self, path: str, known: Known, recipe: str) -> bool:
         if known.seen:  # done in this run, before a worker died
@@ -331,7 +298,7 @@ class CleanRun:
             "schema": SCHEMA,
             "command": "clean",
             "source": {"path": str(self._catalog.source.path.resolve())},
-            "configuration": asdict(self._options),
+            "configuration": {**asdict(self._options), "masks": self._options.masks and str(self._options.masks)},
             "versions": versions(),
             "counts": summary.counts,
             "timings": {

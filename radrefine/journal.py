@@ -68,8 +68,19 @@ class Journal:
         self.resumed = self._path.exists()
         """Whether an earlier run into this folder was interrupted."""
         folder.mkdir(parents=True, exist_ok=True)
-        with _tell_full_disk(self._path):
+        with self._held():
             self._open()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Let one thread in, and turn SQLite's own words for a full disk into those of the system."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                if "full" in str(error) or "disk I/O" in str(error):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path)) from None
+                raise
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
@@ -100,24 +111,24 @@ class Journal:
 
     def remember(self, key: str, value: str) -> None:
         """Keep a value about the whole run."""
-        with self._lock:
+        with self._held():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def recall(self, key: str) -> str | None:
         """Return a value about the whole run, None where there is none."""
-        with self._lock:
+        with self._held():
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     def find(self, path: str) -> Known | None:
         """Return what is known of the image at `path` in the refined folder."""
-        with self._lock:
+        with self._held():
             row = self._db.execute(f"SELECT {', '.join(Known._fields)} FROM images WHERE path = ?", (path,)).fetchone()
         return None if row is None else Known(*row)
 
     def keep(self, path: str, position: int, stamp: str) -> None:
         """Note that the image at `path` is as it was."""
-        with self._lock:
+        with self._held():
             self._db.execute(
                 "UPDATE images SET seen = 1, position = ?, stamp = ? WHERE path = ?", (position, stamp, path)
             )
@@ -125,38 +136,39 @@ class Journal:
     def store(self, outcomes: Iterable[Outcome]) -> None:
         """Note what became of images."""
         marks = ", ".join("?" for _ in COLUMNS)
-        with self._lock, _tell_full_disk(self._path):
+        with self._held():
             self._db.executemany(f"INSERT OR REPLACE INTO images VALUES ({marks}, 1)", outcomes)
 
     def refuse(self, position: int, path: str, stage: str, reason: str) -> None:
         """Note a file that is not taken as an image."""
-        with self._lock:
+        with self._held():
             self._db.execute("INSERT INTO failures VALUES (?, ?, ?, ?)", (position, path, stage, reason))
 
     def forget_refusals(self) -> None:
         """Forget the files that were not taken as images; a walk over the source finds them again."""
-        with self._lock:
+        with self._held():
             self._db.execute("DELETE FROM failures")
 
     def commit(self) -> None:
         """Make all notes outlast this process."""
-        with self._lock, _tell_full_disk(self._path):
+        with self._held():
             self._commit()
 
     def _commit(self) -> None:
-        self._db.execute("COMMIT")
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
         self._db.execute("BEGIN")
 
     def drop_unseen(self) -> Iterator[str]:
         """Forget the images that the source no longer holds, and yield their paths in the refined folder."""
-        with self._lock:
+        with self._held():
             gone = [path for (path,) in self._db.execute("SELECT path FROM images WHERE seen = 0")]
             self._db.execute("DELETE FROM images WHERE seen = 0")
         yield from gone
 
     def rows(self, columns: Iterable[str] = COLUMNS, where: str = "1") -> Iterator[list[tuple[Any, ...]]]:
         """Yield the images in the order of the source, some thousand rows at a time."""
-        with self._lock:
+        with self._held():
             self._db.execute("CREATE INDEX IF NOT EXISTS by_position ON images (position)")
             cursor = self._db.execute(f"SELECT {', '.join(columns)} FROM images WHERE {where} ORDER BY position, path")
             while batch := cursor.fetchmany(_BATCH):
@@ -164,7 +176,7 @@ class Journal:
 
     def failures(self) -> list[tuple[str, str, str]]:
         """Return (path, stage, reason) of every file that did not make it, in the order of the source."""
-        with self._lock:
+        with self._held():
             return self._db.execute(
                 "SELECT path, stage, reason FROM (SELECT position, path, stage, reason FROM failures UNION ALL "
                 "SELECT position, source, stage, reason FROM images WHERE status = 'failed') ORDER BY position, path"
@@ -172,12 +184,12 @@ class Journal:
 
     def counts(self) -> dict[str, int]:
         """Count the images by status."""
-        with self._lock:
+        with self._held():
             return dict(self._db.execute("SELECT status, COUNT(*) FROM images GROUP BY status ORDER BY status"))
 
     def elapsed(self) -> dict[str, tuple[int, float]]:
         """Return per status the number of images timed and their mean time, ms."""
-        with self._lock:
+        with self._held():
             rows = self._db.execute(
                 "SELECT status, COUNT(elapsed_ms), AVG(elapsed_ms) FROM images WHERE elapsed_ms IS NOT NULL GROUP BY 1"
             )
@@ -186,7 +198,7 @@ class Journal:
     def finish(self) -> None:
         """Turn the journal into its final form and close it."""
         fields = [pa.field(name, _TYPES[_type_of(name)][1]) for name in _FINISHED_COLUMNS]
-        with self._lock:
+        with self._held():
             rows = self._db.execute("SELECT key, value FROM meta WHERE key != 'boot' ORDER BY key")
             meta = {f"radrefine.{key}": value for key, value in rows}
         schema = pa.schema(fields, metadata=meta)
@@ -207,12 +219,13 @@ class Journal:
 
     def close(self) -> None:
         """Make all notes outlast this process, and let go of the file; closing twice is harmless."""
-        with self._lock, _tell_full_disk(self._path):
+        with self._held():
             if self._closed:
                 return
             self._closed = True
             try:
-                self._db.execute("COMMIT")
+                if self._db.in_transaction:  # a full disk ends a transaction
+                    self._db.execute("COMMIT")
             finally:
                 self._db.close()
 
@@ -239,14 +252,3 @@ def is_written(out: str, path: str, known: Known, *, contents: bool = False) -> 
         except OSError:
             return False
     return not contents or digest.hexdigest() == (known.output_sha256 or known.source_sha256)
-
-
-@contextlib.contextmanager
-def _tell_full_disk(path: Path) -> Iterator[None]:
-    """Turn SQLite's own words for a full disk into those of the system."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error) or "disk I/O" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-        raise

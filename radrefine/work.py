@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from radrefine import __version__
+from radrefine.corrections import Correction, apply_correction
 from radrefine.errors import ImageError
 from radrefine.headers import Header, check_complete, check_size, read_header
 from radrefine.images import DEFAULT_MAX_PIXELS
+from radrefine.members import DEFAULT_MAX_BYTES, FileLocator, Locator, read_bytes
 from radrefine.outputs import publish, publish_link, remove, temporary_folder
 from radrefine.refine import RefineOptions
-from radrefine.sources import DEFAULT_MAX_BYTES, FileLocator, Locator, read_bytes
 
 # What stops the whole run rather than one image: going on would only repeat it a million times.
 _FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE)
@@ -38,6 +39,7 @@ class Task(NamedTuple):
         recipe: Stands for all options that shape its result.
         locator: How to read it.
         known_sha256: Hash that the file had when it was last done with the same recipe; None where it never was.
+        correction: What to do to it, where corrections were given.
     """
 
     position: int
@@ -48,6 +50,7 @@ class Task(NamedTuple):
     recipe: str
     locator: Locator
     known_sha256: str | None = None
+    correction: Correction | None = None
 
 
 class Outcome(NamedTuple):
@@ -91,6 +94,7 @@ class Settings:
         out: The refined folder.
         refine: How ultrasound is refined.
         link: Whether bytes that are passed on become hard links.
+        corrected: Whether predefined corrections take the place of finding marks.
         max_bytes: Size of one file above which it is refused.
         max_pixels: Pixels of one image above which it is refused.
     """
@@ -98,6 +102,7 @@ class Settings:
     out: str
     refine: RefineOptions = field(default_factory=RefineOptions)
     link: bool = False
+    corrected: bool = False
     max_bytes: int = DEFAULT_MAX_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
 
@@ -115,9 +120,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def refine_recipe(options: RefineOptions) -> str:
-    """Return a short name for all that shapes a refined image: the options and the version of the operators."""
-    parts = {"options": dataclasses.asdict(options), **versions()}
+def refine_recipe(options: RefineOptions, correction: str | None = None) -> str:
+    """Return a short name for all that shapes a refined image: options, correction, version of the operators."""
+    parts = {"options": dataclasses.asdict(options), "correction": correction, **versions()}
     del parts["python"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
@@ -247,9 +252,13 @@ def _refine(settings: Settings, task: Task, data: bytes, sha256: str, header: He
     from radrefine.refine import refine_image
 
     image = decode_image(data, max_pixels=settings.max_pixels)
-    result = refine_image(image, settings.refine)
+    if settings.corrected:
+        result = apply_correction(image, task.correction, settings.refine)
+    else:
+        result = refine_image(image, settings.refine)
     masked = int(np.count_nonzero(result.mask))
-    if masked == 0 and header.format == "PNG" and task.path == task.source:
+    same_size = result.image.shape == image.shape
+    if masked == 0 and same_size and header.format == "PNG" and task.path == task.source:
         # Nothing was replaced: the bytes themselves are the most faithful copy.
         outcome = _pass_on(settings, task, data, sha256, header, "clean")
         remove(f"{settings.out}/masks/{task.path}")
@@ -274,8 +283,8 @@ def _refine(settings: Settings, task: Task, data: bytes, sha256: str, header: He
         for found in result.findings
     ]
     return outcome._replace(
-        width=image.shape[1],
-        height=image.shape[0],
+        width=result.image.shape[1],
+        height=result.image.shape[0],
         channels=1 if image.ndim == 2 else image.shape[2],
         source_sha256=sha256,
         pixel_sha256=pixel_sha256(image),

@@ -8,6 +8,7 @@ from cli.radrefine.audit import audit
 from cli.radrefine.clean import clean
 from cli.radrefine.demo import demo
 from cli.radrefine.fetch import fetch
+from cli.radrefine.masks import masks
 from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
@@ -41,6 +42,7 @@ def _radrefine(
 app.command()(audit)
 app.command()(demo)
 app.command()(clean)
+app.command()(masks)
 app.command()(report)
 app.command()(split)
 app.command()(push)

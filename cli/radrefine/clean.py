@@ -18,6 +18,9 @@ def clean(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0 means one for each processor.")] = 0,
     backend: Annotated[str, typer.Option(help="Where workers run: loky (processes), threading or dask.")] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:port.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder or archive of corrections to apply instead of finding marks.")
+    ] = None,
     remove: Annotated[
         str | None, typer.Option(help="Kinds of marks to remove, separated by commas; by default all of them.")
     ] = None,
@@ -60,6 +63,7 @@ def clean(
         scheduler=scheduler,
         layout=layout,  # type: ignore[arg-type]  # checked when the source is opened
         modality=modality,
+        masks=masks,
         link=link,
         limit=limit,
         follow_links=follow_links,

@@ -1,0 +1,42 @@
+"""`radrefine masks`: what was removed, for others to remove from their copy."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, finish, progress, tell_errors
+
+
+@tell_errors
+def masks(
+    refined: Annotated[Path, typer.Argument(help="Folder written by radrefine clean.")] = Path(),
+    out: Annotated[Path | None, typer.Option(help="Archive to write; by default REFINED-masks.zip beside it.")] = None,
+    src: Annotated[Path | None, typer.Option(help="Source of the images; by default the one of the clean run.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write what was removed as a compact archive, which makes the same images from another copy of the source."""
+    import dataclasses
+
+    from radrefine.errors import UsageError
+    from radrefine.removals import write_removals
+
+    folder = refined.resolve()
+    if src is None:
+        run = folder / "run.json"
+        if not run.is_file():
+            raise UsageError(f"{refined} has no run.json that names its source; name it with --src")
+        src = Path(json.loads(run.read_text())["source"]["path"])
+    with progress(quiet=quiet) as callback:
+        summary = write_removals(folder, src, out or folder.with_name(f"{folder.name}-masks.zip"), progress=callback)
+    lines = [
+        f"the removals of {summary.images:,} images in {summary.n_bytes / 1e6:.1f} MB",
+        *(f"left out {path}: {reason}" for path, reason in summary.failures[:10]),
+        f"written: {summary.out}",
+        f"next, with another copy of the source: radrefine clean --src COPY --masks {summary.out}",
+    ]
+    finish(dataclasses.asdict(summary), lines, as_json=as_json, quiet=quiet)
+    if summary.failures:
+        raise typer.Exit(EXIT_FAILED_IMAGES)

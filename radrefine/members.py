@@ -1,0 +1,157 @@
+"""The members of a collection: where each lies, how it is read, and which names are refused."""
+
+import os
+import re
+import struct
+import zipfile
+import zlib
+from typing import Final, NamedTuple
+
+from radrefine.errors import ImageError
+
+DEFAULT_MAX_BYTES: Final = 256 * 2**20
+"""Size of one member above which it is refused."""
+
+_LONGEST_NAME: Final = 250
+_ODD: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_ZIP_LOCAL: Final = struct.Struct("<4s5H3L2H")
+
+
+class FileLocator(NamedTuple):
+    """A file of its own."""
+
+    path: str
+
+
+class RangeLocator(NamedTuple):
+    """A run of bytes inside an uncompressed archive."""
+
+    path: str
+    offset: int
+    size: int
+
+
+class ZipLocator(NamedTuple):
+    """A member of a zip archive; `offset` is that of its local header."""
+
+    path: str
+    offset: int
+    packed: int
+    size: int
+    method: int
+    crc: int
+
+
+class HeldBytes(NamedTuple):
+    """Bytes that had to be read while listing."""
+
+    data: bytes
+
+
+Locator = FileLocator | RangeLocator | ZipLocator | HeldBytes
+
+
+class Member(NamedTuple):
+    """One image file of a source.
+
+    Attributes:
+        path: Relative path in POSIX form, without `.` and `..`.
+        size: Size of its contents, bytes.
+        stamp: Changes when the file does, as far as can be told without reading it.
+        locator: How to read it.
+    """
+
+    path: str
+    size: int
+    stamp: str
+    locator: Locator
+
+
+class Refusal(NamedTuple):
+    """A member that is not read, and why."""
+
+    path: str
+    reason: str
+
+
+def read_bytes(locator: Locator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+    """Read the contents of a member.
+
+    Raises:
+        ImageError: It is larger than `max_bytes`, cut short, or damaged inside its archive.
+        OSError: The source cannot be read.
+    """
+    if isinstance(locator, FileLocator):
+        return _read_range(locator.path, 0, None, max_bytes)
+    if isinstance(locator, RangeLocator):
+        return _read_range(locator.path, locator.offset, locator.size, max_bytes)
+    if isinstance(locator, ZipLocator):
+        return _read_zip(locator)
+    return locator.data
+
+
+def safe_path(name: str) -> str:
+    """Return the relative POSIX path of a member.
+
+    Raises:
+        ImageError: The name is absolute, climbs with `..`, or holds characters that no path should.
+    """
+    if name.startswith("/") or name[1:2] == ":":
+        raise ImageError("an absolute path; expected a path inside the collection")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ImageError("a path with '..'; expected a path inside the collection")
+    if _ODD.search(name) is not None:
+        raise ImageError("a name with a backslash, a control character or bytes that are not UTF-8; rename the file")
+    if len(name) > 60 and any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        raise ImageError(f"a name of more than {_LONGEST_NAME} bytes; rename the file")
+    return "/".join(parts)
+
+
+def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Tell by its ending whether a file counts; hidden files never do."""
+    return name.lower().endswith(suffixes) and not name.rpartition("/")[2].startswith(".")
+
+
+def _read_range(path: str, offset: int, size: int | None, max_bytes: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        wanted = os.fstat(handle).st_size if size is None else size
+        if wanted > max_bytes:
+            raise ImageError(
+                f"{wanted:,} bytes, more than the {max_bytes:,} allowed; raise --max-bytes if that is real"
+            )
+        data = os.pread(handle, wanted, offset)
+        while len(data) < wanted:
+            more = os.pread(handle, wanted - len(data), offset + len(data))
+            if not more:
+                raise ImageError(
+                    f"ends after {len(data):,} of {wanted:,} bytes; it changed or its archive is cut short"
+                )
+            data += more
+        return data
+    finally:
+        os.close(handle)
+
+
+def _read_zip(place: ZipLocator) -> bytes:
+    """Inflate one member, never beyond the size that the directory states."""
+    header = _read_range(place.path, place.offset, _ZIP_LOCAL.size, _ZIP_LOCAL.size)
+    magic, *_, name_length, extra_length = _ZIP_LOCAL.unpack(header)
+    if magic != b"PK\x03\x04":
+        raise ImageError("the zip archive is damaged at this member; get a whole copy of it")
+    start = place.offset + _ZIP_LOCAL.size + name_length + extra_length
+    packed = _read_range(place.path, start, place.packed, place.packed)
+    if place.method == zipfile.ZIP_STORED:
+        data = packed
+    else:
+        inflater = zlib.decompressobj(-15)
+        try:
+            data = inflater.decompress(packed, place.size + 1)
+        except zlib.error as error:
+            raise ImageError(f"the zip archive is damaged at this member ({error}); get a whole copy of it") from None
+    if len(data) != place.size:
+        raise ImageError(f"unpacks to another size than the {place.size:,} bytes its archive states; it is damaged")
+    if zlib.crc32(data) != place.crc:
+        raise ImageError("its checksum in the zip archive is wrong; get a whole copy of it")
+    return data

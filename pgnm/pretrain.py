@@ -21,7 +21,6 @@ from pgnm.errors import UsageError
 from pgnm.noise import FixedNoise, beta_log_prob, expand_mask, sample_beta, sample_fixed
 from pgnm.objectives import (
     RunningBaseline,
-    batch_leave_one_out,
     leave_one_out,
     paper_loss,
     pathwise_mask,
@@ -202,14 +201,16 @@ class Pretraining:
         return all_factor * cross_entropy + all_entropy * (factor - all_factor), factor
 
     def _expected(self, cross_entropy: Tensor) -> Tensor:
-        """Return what each image's loss is compared with; never depends on the mask that it judges."""
-        if self.recipe.baseline == "running":
-            return self._baseline(cross_entropy)
-        return (
-            leave_one_out(cross_entropy)
-            if self.recipe.baseline == "leave_one_out"
-            else batch_leave_one_out(cross_entropy)
-        )
+        """Return what each image's loss, (S, B), is compared with; it never depends on the mask that it judges."""
+        if self.recipe.baseline == "leave_one_out":
+            return leave_one_out(cross_entropy)
+        # The other images of the batch, on all ranks, as `batch_leave_one_out` has it on one.
+        cost = cross_entropy.detach()
+        n_all = cost.numel() * self.devices.world
+        others = (self.devices.sum(cost.sum()) - cost) / max(n_all - 1, 1)
+        if self.recipe.baseline == "batch":
+            return others
+        return torch.where(self._baseline.started, self._baseline.value, others)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, dataset-level shapes, baseline and optimisers."""

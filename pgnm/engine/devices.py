@@ -1,5 +1,6 @@
 """Processes, device and arithmetic of a run; torchrun starts the processes, Accelerate joins them."""
 
+import atexit
 import contextlib
 import os
 from dataclasses import dataclass
@@ -98,12 +99,18 @@ def open_devices(recipe: Recipe) -> Devices:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Devices(device, choose_precision(recipe.precision, device, recipe.size))
     state = PartialState(cpu=device.type == "cpu")
+    atexit.register(_leave)
     return Devices(
         state.device,
         choose_precision(recipe.precision, state.device, recipe.size),
         state.process_index,
         state.num_processes,
     )
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def choose_precision(wanted: str, device: torch.device, size: int) -> str:

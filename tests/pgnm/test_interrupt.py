@@ -1,0 +1,80 @@
+"""A run that is killed or interrupted goes on to the weights of one that was not."""
+
+import multiprocessing
+import os
+import random
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pgnm.config import Recipe
+from pgnm.engine.state import Position
+from pgnm.pretrain import pretrain
+from pgnm.progress import Progress
+
+RECIPE = Recipe(
+    model="test_resnet", policy_model="test_resnet", size=16, grid=4, kernel=0, epochs=3, batch_size=6, workers=0,
+    device="cpu", save_every=1, keep="last",
+)  # fmt: skip
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors") | load_file(run / "policy.safetensors")
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_ctrl_c_saves_the_state_of_the_step(make_split: Callable[..., Path], tmp_path: Path) -> None:
+    split, recipe = make_split(), RECIPE.replace(save_every=0)
+    pretrain(split, tmp_path / "whole", recipe)
+    seen = 0
+
+    def interrupt(progress: Progress) -> None:
+        nonlocal seen
+        seen += progress.stage.startswith("epoch")
+        if seen == 6 and progress.stage.startswith("epoch"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(split, tmp_path / "stopped", recipe, progress=interrupt)
+    assert pretrain(split, tmp_path / "stopped", recipe).resumed_at == 6
+    assert same(tmp_path / "whole", tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_ten_moments_reaches_the_same_weights(
+    make_split: Callable[..., Path], tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pgnm.pretrain"])
+    split, recipe, chance = make_split(), RECIPE.replace(epochs=8), random.Random(0)
+
+    def start(name: str) -> BaseProcess:
+        process = context.Process(target=pretrain, args=(split, tmp_path / name, recipe))
+        process.start()
+        return process
+
+    start("whole").join()
+    killed = 0
+    for _ in range(10):
+        process = start("killed")
+        process.join(0.1 + 0.5 * chance.random())
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    start("killed").join()
+    assert killed > 0
+    assert same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_fresh_position_has_waited_for_nothing() -> None:
+    assert Position().waited == 0

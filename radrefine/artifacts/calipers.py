@@ -1,4 +1,4 @@
-"""Find caliper crosses by normalised cross-correlation, against a bank of templates."""
+"""Find caliper crosses by normalised cross-correlation with a bank of templates, only where four arms meet."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,9 @@ from radrefine.artifacts.response import Response
 from radrefine.records import Finding, Mask
 
 _SIZES: Final = (7, 9, 11, 13, 15, 17, 19, 21)
-_SHAPES: Final = ("plus", "cross", "gapped")
+_DRAWN_WITH: Final = {"plus": ("plus", "gapped"), "cross": ("cross",)}
+# Half the largest template with its rim.
+_REACH: Final = 13
 _LEAST_NCC: Final = 0.6
 _LEAST_NCC_ALONE: Final = 0.65
 _MARGIN: Final = 3
@@ -77,47 +79,88 @@ def find_calipers(response: Response) -> tuple[Mask, list[Finding], list[Caliper
 
 
 def _matches(response: Response) -> list[Caliper]:
-    image = response.tophat.astype(np.float32)
-    proposals: list[Caliper] = []
-    for shape in _SHAPES:
+    """Correlate where four arms meet, best first, without overlaps."""
+    lines = _directed_means(response.tophat)
+    padded = np.pad(response.tophat, _REACH, mode="reflect")
+    proposals = []
+    for arms in ("plus", "cross"):
         for size in _SIZES:
-            kernel = _padded(shape, size)
-            if min(image.shape) <= kernel.shape[0]:
-                continue
-            scores = cv2.matchTemplate(image, kernel, cv2.TM_CCOEFF_NORMED)
-            middle = kernel.shape[0] // 2
-            peaks = (scores >= _LEAST_NCC) & (scores == cv2.dilate(scores, np.ones((5, 5), np.uint8)))
-            for y, x in np.argwhere(peaks):
-                proposals.append(Caliper(int(x) + middle, int(y) + middle, size, shape, float(min(scores[y, x], 1.0))))
+            places = _where_arms_meet(lines, arms, size)
+            places = places[_has_four_arms(padded, places, arms, size)]
+            for shape in _DRAWN_WITH[arms]:
+                scores = _correlate(padded, places, _padded(shape, size))
+                proposals += [
+                    Caliper(int(x), int(y), size, shape, min(float(score), 1.0))
+                    for (y, x), score in zip(places, scores, strict=True)
+                    if score >= _LEAST_NCC
+                ]
     best: list[Caliper] = []
     for one in sorted(proposals, key=lambda proposal: -proposal.score)[:_MOST_PROPOSALS]:
-        if not _near_any(one, best) and _has_four_arms(response, one):
+        if not _near_any(one, best):
             best.append(one)
     return best
 
 
-def _has_four_arms(response: Response, one: Caliper) -> bool:
-    """Tell a cross from a speckle spot: four bright arms and dark quarters between them."""
-    half = one.size // 2
-    patch = response.tophat[max(0, one.y - half) : one.y + half + 1, max(0, one.x - half) : one.x + half + 1]
-    shape = template(one.shape, one.size)
-    if patch.shape != shape.shape:
-        return False
-    stroke = shape > 0
-    outer = np.maximum(*np.abs(np.indices(shape.shape) - half)) > half // 2
+def _directed_means(tophat: NDArray[np.uint8]) -> dict[tuple[int, int], NDArray[np.uint8]]:
+    """Average three pixels along each of the four directions of a stroke; keys are (row, column) steps."""
+    kernels = {(1, 0): np.ones((3, 1)), (0, 1): np.ones((1, 3)), (1, 1): np.eye(3), (1, -1): np.eye(3)[::-1]}
+    return {step: cv2.filter2D(tophat, -1, kernel / 3) for step, kernel in kernels.items()}  # type: ignore[misc]
+
+
+def _where_arms_meet(lines: dict[tuple[int, int], NDArray[np.uint8]], arms: str, size: int) -> NDArray[np.int64]:
+    """Find the pixels with a stroke on four sides: a cheap test that every cross passes, and little else."""
+    reach = round(0.75 * (size // 2))
+    steps = ((1, 0), (0, 1)) if arms == "plus" else ((1, 1), (1, -1))
+    height, width = lines[steps[0]].shape
+    if min(height, width) <= 2 * reach:
+        return np.zeros((0, 2), np.int64)
+    weakest: NDArray[np.uint8] | None = None
+    for row, column in steps:
+        for sign in (1, -1):
+            top, left = reach + sign * reach * row, reach + sign * reach * column
+            arm = lines[row, column][top : top + height - 2 * reach, left : left + width - 2 * reach]
+            weakest = arm if weakest is None else np.minimum(weakest, arm)
+    return np.argwhere(np.asarray(weakest) >= 0.6 * _LEAST_ARM) + reach
+
+
+def _has_four_arms(padded: NDArray[np.uint8], places: NDArray[np.int64], arms: str, size: int) -> NDArray[np.bool_]:
+    """Tell crosses from speckle: four bright arms, and dark quarters between them; (N,) bool."""
+    half = size // 2
+    shape = template(arms, size)
     rows, columns = np.indices(shape.shape) - half
-    if one.shape == "cross":
-        sectors = [
+    stroke, outer = shape > 0, np.maximum(abs(rows), abs(columns)) > half // 2
+    sides = (
+        (rows < 0, rows > 0, columns < 0, columns > 0)
+        if arms == "plus"
+        else (
             (rows < 0) & (columns < 0),
             (rows < 0) & (columns > 0),
             (rows > 0) & (columns < 0),
             (rows > 0) & (columns > 0),
-        ]
-    else:
-        sectors = [rows < 0, rows > 0, columns < 0, columns > 0]
-    tips = [float(patch[stroke & outer & sector].mean()) for sector in sectors]
-    beside = float(patch[~cv2.dilate(shape, np.ones((3, 3), np.uint8)).astype(bool)].mean())
-    return min(tips) >= max(_LEAST_ARM, _LEAST_RATIO * beside)
+        )
+    )
+    patches = _patches(padded, places, size)
+    tips = np.min([patches[:, stroke & outer & side].mean(axis=1) for side in sides], axis=0)
+    beside = patches[:, cv2.dilate(shape, np.ones((3, 3), np.uint8)) == 0].mean(axis=1)
+    return tips >= np.maximum(_LEAST_ARM, _LEAST_RATIO * beside)
+
+
+def _correlate(
+    padded: NDArray[np.uint8], places: NDArray[np.int64], kernel: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the normalised cross-correlation with `kernel` centred at each place; (N,), -1 to 1."""
+    patches = _patches(padded, places, kernel.shape[0]).reshape(len(places), kernel.size).astype(np.float64)
+    patches -= patches.mean(axis=1, keepdims=True)
+    centred = kernel.ravel() - float(kernel.mean())
+    norms = np.linalg.norm(patches, axis=1) * float(np.linalg.norm(centred))
+    return (patches @ centred) / np.maximum(norms, 1e-9)
+
+
+def _patches(padded: NDArray[np.uint8], places: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """Return the (N, size, size) surroundings of each place."""
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+    corner = places + _REACH - size // 2
+    return windows[corner[:, 0], corner[:, 1]]
 
 
 def _near_any(one: Caliper, others: list[Caliper]) -> bool:

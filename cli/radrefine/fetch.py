@@ -35,7 +35,7 @@ def fetch(
     }
     lines = [f"brought {len(done.files):,} files and {done.n_masks:,} masks to {done.out}"]
     if done.masks:
-        lines.append("next: radrefine clean --src SOURCE --masks " + " --masks ".join(map(str, done.masks)))
+        lines.append("next: radrefine clean --src SOURCE --masks " + str(done.masks[0]))
     if done.splits:
         lines.append("then: radrefine split REFINED --given " + " --given ".join(map(str, done.splits)))
     finish(result, lines, as_json=as_json, quiet=quiet)

@@ -87,7 +87,7 @@ def _summary(config: dict[str, Any], recipe: dict[str, Any]) -> str:
     return (
         f"A {config['architecture']} that tells {config.get('num_classes', '?')} classes of medical images of "
         f"{size[1]} x {size[2]} px apart, {stage} with "
-        f"[pgnm](https://pypi.org/project/radrefine/) {__version__}, where a policy learns noise masks on the input."
+        f"pgnm {__version__}, where a policy learns noise masks on the input."
     )
 
 

@@ -92,8 +92,8 @@ def _summary(split: SplitFolder, facts: CardFacts) -> str:
     what = "refined images" if facts.with_images else "masks, tables and splits; the images themselves are not included"
     lines = [
         f"A medical image collection of {split.n_images:,} images in {len(split.class_names):,} classes, prepared with "
-        f"[radrefine](https://pypi.org/project/radrefine/) {__version__}: burned-in marks found and filled, duplicates "
-        f"kept together, and split without leakage. This repository holds the {what}.",
+        f"radrefine {__version__}: burned-in marks found and filled, and split by class and whole groups. This "
+        f"repository holds the {what}.",
     ]
     if facts.n_masks:
         lines.append(f"It holds {facts.n_masks:,} masks of replaced pixels (8 bit, 255 = replaced).")
@@ -140,7 +140,7 @@ def _proof(split: SplitFolder) -> str:
 
 
 def _settings(split: SplitFolder) -> str:
-    run = without_machine(split.run())
+    run = {key: item for key, item in without_machine(split.run()).items() if key != "schema"}
     if not run:
         return "The settings were not recorded with the images."
     return "\n".join(_list(run))

@@ -18,6 +18,7 @@ HUB_NAMES = {"train": "train", "val": "validation", "test": "test"}
 _PRIVATE_KEYS = frozenset(
     {"host", "hostname", "user", "command", "argv", "cwd", "src", "source", "out", "root", "refined"}
 )
+_PRIVATE_KEYS |= {"scheduler", "jobs", "backend", "timings"}
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 def without_machine(value: Any) -> Any:
     """Remove from settings what is of the machine and not of the data: folders, host and user names."""
     if isinstance(value, dict):
-        return {key: without_machine(item) for key, item in value.items() if str(key).lower() not in _PRIVATE_KEYS}
+        return {key: without_machine(item) for key, item in value.items() if not _is_private(key, item)}
     if isinstance(value, list):
         return [without_machine(item) for item in value]
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
         return re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value
+
+
+def _is_private(key: object, item: Any) -> bool:
+    # A number is a count, such as that of refined images, and no name of a folder.
+    is_count = isinstance(item, int | float) and key != "jobs"
+    return str(key).lower() in _PRIVATE_KEYS and not is_count
 
 
 def public_tables(split: SplitFolder) -> dict[str, bytes]:

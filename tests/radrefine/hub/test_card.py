@@ -62,3 +62,8 @@ def test_pictures_are_shown_and_show_pixels_only_with_the_images(hub: LoopbackHu
 def test_folders_of_the_machine_are_shortened_or_left_out() -> None:
     settings = {"src": "raw", "masks": ["/data/marks", r"C:\marks\a"], "options": {"host": "box", "radius": 3}}
     assert without_machine(settings) == {"masks": ["marks", "a"], "options": {"radius": 3}}
+
+
+def test_counts_are_kept_whatever_they_are_called() -> None:
+    counts = {"counts": {"refined": 3, "clean": 1}, "refined": "../refined"}
+    assert without_machine(counts) == {"counts": {"refined": 3, "clean": 1}}

@@ -19,6 +19,7 @@ from radrefine.audit.neighbours import (
     Candidates,
     correlate_pairs,
     find_candidates,
+    keep_nearest,
     parse_hashes,
 )
 from radrefine.progress import ProgressCallback, ignore_progress
@@ -73,7 +74,9 @@ def find_duplicates(
     involved = np.unique(candidates.pairs)
     fingerprint_images(refined, manifest.iloc[involved], jobs=jobs, stage="compare", progress=progress)
     thumbnails = load_thumbnails(refined, images["path"].iloc[involved])
-    alike = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs)) >= MIN_THUMBNAIL
+    similar = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs))
+    alike = np.flatnonzero(similar >= MIN_THUMBNAIL)
+    alike = alike[keep_nearest(candidates.pairs[alike], similar[alike])]
     near, distances = candidates.pairs[alike], candidates.distances[alike]
     paths = images["path"].tolist()
     correlations = confirm_pairs(refined, paths, near, enough=min_correlation, jobs=jobs, progress=progress)

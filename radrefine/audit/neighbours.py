@@ -19,14 +19,17 @@ MAX_DISTANCE: Final = 10
 MIN_THUMBNAIL: Final = 0.7
 """Correlation of two thumbnails below which a pair is not looked at any closer."""
 
+MOST_PARTNERS: Final = 5
+"""Partners of an image that are looked at closer, the most alike first."""
+
 _BANDS = 8
 _TABLES = tuple(combinations(range(_BANDS), 2))
 
 # Comparisons in all, which sets how many neighbours a hash is compared with: about 50 for a million images.
 _COMPARISONS = 2_000_000_000
 _FEWEST_NEIGHBOURS = 16
-_MOST_PAIRS = 30_000_000
-_PAIRS_PER_CHUNK = 65_536
+_MOST_PAIRS = 10_000_000
+_PAIRS_PER_CHUNK = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,30 @@ def correlate_pairs(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> 
         first, second = position.reshape(-1, 2).T
         result[start : start + len(chunk)] = np.einsum("ij,ij->i", rows[first], rows[second])
     return result
+
+
+def keep_nearest(
+    pairs: NDArray[np.int64], correlations: NDArray[np.float32], most: int = MOST_PARTNERS
+) -> NDArray[np.bool_]:
+    """Choose the pairs that are worth a closer look: those among the `most` most alike of either image.
+
+    Look-alike anatomy gives an image hundreds of partners; if one of them is the same frame, it is among the nearest.
+
+    Args:
+        pairs: (M, 2) positions of images.
+        correlations: (M,) of their thumbnails.
+        most: Partners to keep per image.
+
+    Returns:
+        (M,) True for the pairs to keep; at most `most` times the number of images.
+    """
+    images = pairs.ravel()
+    order = np.lexsort((-np.repeat(correlations, 2), images))
+    _, first = np.unique(images[order], return_index=True)
+    counts = np.diff(np.append(first, len(images)))
+    rank = np.empty(len(images), np.int64)
+    rank[order] = np.arange(len(images)) - np.repeat(first, counts)
+    return np.asarray((rank.reshape(-1, 2) < most).any(axis=1))
 
 
 def parse_hashes(values: list[str]) -> NDArray[np.uint64]:

@@ -15,22 +15,46 @@ from radrefine.schema import KINDS, MANIFEST_COLUMNS
 
 
 def write_refined(
-    out: Path, files: Iterable[tuple[str, bytes | np.ndarray]], *, marked: frozenset[str] = frozenset()
+    out: Path,
+    files: Iterable[tuple[str, bytes | np.ndarray]],
+    *,
+    marked: frozenset[str] = frozenset(),
+    clean: bool = False,
 ) -> Path:
     """Write a refined folder of files, given as bytes or as images that are encoded as PNG.
 
     Ultrasound gets the columns that cleaning fills (status clean, or refined where `marked` names the path); the
-    others are copied and never decoded.
+    others are copied and never decoded. With `clean`, ultrasound is refined as the command does it.
     """
     rows = []
     for path, content in files:
         data = content if isinstance(content, bytes) else encode_png(content)
-        place = out / "images" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        if clean and path.startswith("US/"):
+            row, data = _refine(path, data)
+            rows.append(row)
+            _put(out, path, data)
+            continue
+        _put(out, path, data)
         rows.append(_describe(path, data, marked))
     pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).to_parquet(out / "manifest.parquet", index=False)
     return out
+
+
+def _put(out: Path, path: str, data: bytes) -> None:
+    place = out / "images" / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+
+
+def _refine(path: str, data: bytes) -> tuple[dict[str, object], bytes]:
+    """Return the manifest row of a cleaned image and its PNG file."""
+    from radrefine.refine import refine_image
+
+    result = refine_image(decode_image(data))
+    marked = bool(result.mask.any())
+    row = _describe(path, data, frozenset({path}) if marked else frozenset())
+    row |= {"phash_refined": perceptual_hash(result.image), "mask_fraction": float(result.mask.mean())}
+    return row, encode_png(result.image) if marked else data
 
 
 def unpack_refined(archive: Path, out: Path, *, only: str = "") -> Path:

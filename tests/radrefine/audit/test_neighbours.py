@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radrefine.audit.neighbours import correlate_pairs, find_candidates, parse_hashes
+from radrefine.audit.neighbours import correlate_pairs, find_candidates, keep_nearest, parse_hashes
 from radrefine.fingerprints import thumbnail
 from tests.radrefine.pictures import brighter, scene
 
@@ -77,6 +77,16 @@ def test_correlation_confirms_the_same_scene_and_no_other() -> None:
 
     assert same > 0.99
     assert abs(other) < 0.5
+
+
+def test_the_nearest_partners_of_either_image_are_kept() -> None:
+    pairs = np.array([[0, 1], [0, 2], [0, 3], [3, 4]])
+    correlations = np.array([0.9, 0.8, 0.7, 0.95], np.float32)
+
+    # 2 has no better partner than 0; 0 and 3 both have better ones than each other.
+    assert keep_nearest(pairs, correlations, 1).tolist() == [True, True, False, True]
+    assert keep_nearest(pairs, correlations, 3).all()
+    assert keep_nearest(pairs[:0], correlations[:0]).shape == (0,)
 
 
 def test_hashes_are_parsed_from_hexadecimal() -> None:

@@ -99,7 +99,9 @@ class CleanRun:
                 f"{self._out} holds the refined images of {before}, not of {name}; choose another --out"
             )
         self._journal.remember("source", name)
-        self._journal.remember("boot", boot())
+        # While contents are in doubt the old name stays, so that the next run doubts them too if this one is cut off.
+        if not self._check_contents:
+            self._journal.remember("boot", boot())
         self._journal.commit()
 
     def _clean(self) -> None:

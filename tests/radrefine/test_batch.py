@@ -1,6 +1,7 @@
 """A collection is cleaned completely, in any way of running, and an interrupted run goes on where it stopped."""
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -230,6 +231,53 @@ def test_interrupted_run_goes_on_to_the_same_result(
     assert tree(out) == tree(tmp_path / "whole")
 
 
+def test_outputs_that_lost_their_contents_with_the_power_are_made_again(
+    make_collection: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radrefine.cleaning._REPORT_EVERY", 0.0)
+    source, out = make_collection(20), tmp_path / "out"
+
+    def stop(state: Progress) -> None:
+        if state.done >= 60:
+            raise Stop
+
+    with pytest.raises(Stop):
+        clean_collection(source, out, HERE, stop)
+    lost = sorted(path for path in (out / "images").rglob("*") if path.is_file())[:5]
+    for path in lost:
+        path.write_bytes(bytes(path.stat().st_size))
+    monkeypatch.setattr("radrefine.cleaning.boot", lambda: "the machine was started again")
+    clean_collection(source, out, HERE)
+    clean_collection(source, tmp_path / "whole", HERE)
+
+    assert lost and tree(out) == tree(tmp_path / "whole")
+
+
+def test_malicious_archive_writes_nothing_outside(tmp_path: Path, make_collection: Make) -> None:
+    good = (make_collection() / "US/thyroid/0.png").read_bytes()
+    archive, out = tmp_path / "place" / "bad.tar", tmp_path / "place" / "out"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w") as tar:
+        for name in ("../US/up.png", f"{tmp_path}/US/absolute.png", "US/../../../x/US/climb.png", "US/a/good.png"):
+            item = tarfile.TarInfo(name)
+            item.size = len(good)
+            tar.addfile(item, io.BytesIO(good))
+        for name, target in (("US/link", str(tmp_path)), ("US/hard.png", "US/a/good.png")):
+            item = tarfile.TarInfo(name)
+            item.type, item.linkname = tarfile.SYMTYPE if name == "US/link" else tarfile.LNKTYPE, target
+            tar.addfile(item)
+        item = tarfile.TarInfo("US/link/through.png")
+        item.size = len(good)
+        tar.addfile(item, io.BytesIO(good))
+    before = {path for path in tmp_path.rglob("*") if out not in path.parents and path != out}
+
+    summary = clean_collection(archive, out, HERE)
+
+    assert {path for path in tmp_path.rglob("*") if out not in path.parents and path != out} == before
+    assert summary.failed == 5 and not any(path.is_symlink() for path in out.rglob("*"))
+    assert {*manifest(out).index} == {"US/a/good.png", "US/link/through.png"}
+
+
 def test_run_killed_at_any_moment_goes_on_to_the_same_result(make_collection: Make, tmp_path: Path) -> None:
     source, out = make_collection(60), tmp_path / "out"
     code = (
@@ -408,3 +456,27 @@ def test_error_in_the_source_ends_the_run_rather_than_hanging_it(
     thread.join(60)
 
     assert isinstance(result[0], RuntimeError)
+
+
+@pytest.mark.slow
+def test_cluster_of_two_workers_gives_the_same_bytes(make_collection: Make, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    source = make_collection()
+    code = """
+import sys
+from distributed import LocalCluster
+from radrefine.batch import CleanOptions, clean_collection
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        options = CleanOptions(backend="dask", scheduler=cluster.scheduler_address)
+        clean_collection(sys.argv[1], sys.argv[2], options)
+    clean_collection(sys.argv[1], sys.argv[3], CleanOptions(jobs=1))
+"""
+    script = tmp_path / "cluster.py"
+    script.write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, str(script), str(source), str(tmp_path / "a"), str(tmp_path / "b")]
+
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True, timeout=120)
+
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")

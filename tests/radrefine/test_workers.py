@@ -1,0 +1,73 @@
+"""Chunks are worked on anywhere with the same results, and errors come back instead of being lost."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from radrefine.errors import UsageError
+from radrefine.workers import WorkerDiedError, run_chunks
+
+
+def double(chunk: int) -> int:
+    return 2 * chunk
+
+
+def fail(chunk: int) -> int:
+    if chunk == 3:
+        raise OSError(28, "No space left on device")
+    return chunk
+
+
+def die(chunk: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return chunk
+
+
+@pytest.mark.parametrize(("backend", "jobs"), [("threading", 1), ("threading", 3), ("loky", 1), ("loky", 2)])
+def test_every_chunk_is_done_once(backend: str, jobs: int) -> None:
+    assert sorted(run_chunks(range(20), double, jobs=jobs, backend=backend)) == list(range(0, 40, 2))
+
+
+def test_chunks_are_taken_as_workers_become_free() -> None:
+    taken: list[int] = []
+
+    def chunks() -> Iterator[int]:
+        for chunk in range(1000):
+            taken.append(chunk)
+            yield chunk
+
+    results = run_chunks(chunks(), double, jobs=1, backend="threading")
+    next(results)
+
+    assert len(taken) < 100
+    results.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_error_of_the_work_comes_back(backend: str) -> None:
+    with pytest.raises(OSError, match="No space"):
+        list(run_chunks(range(10), fail, jobs=2, backend=backend))
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_error_of_the_source_comes_back(backend: str) -> None:
+    def chunks() -> Iterator[int]:
+        yield from range(30)
+        raise ValueError("a fault while listing")
+
+    with pytest.raises(ValueError, match="while listing"):
+        list(run_chunks(chunks(), double, jobs=2, backend=backend))
+
+
+def test_death_of_a_worker_is_noticed() -> None:
+    with pytest.raises(WorkerDiedError):
+        list(run_chunks(range(4), die, jobs=2))
+
+
+def test_unknown_backend_and_idle_scheduler_are_refused() -> None:
+    with pytest.raises(UsageError, match="--backend"):
+        list(run_chunks([1], double, jobs=1, backend="spark"))
+    with pytest.raises(UsageError, match="--scheduler"):
+        list(run_chunks([1], double, jobs=1, backend="loky", scheduler="tcp://host:1"))

@@ -256,7 +256,8 @@ def write_evaluation(run: Path, name: str, summary: dict[str, Any], predictions:
     """
     folder = run / "eval" / name
     with atomic_path(folder / "predictions.parquet") as temporary:
-        predictions.to_parquet(temporary, index=False, compression="zstd")
+        # Probabilities hardly repeat, so a dictionary of their values costs seconds and saves nothing.
+        predictions.to_parquet(temporary, index=False, use_dictionary=["target", "prediction"])
     write_json(folder / "eval.json", summary)
     with atomic_path(run / "predictions.parquet") as temporary:
         _link_or_copy(folder / "predictions.parquet", temporary)

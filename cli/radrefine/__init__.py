@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.radrefine.audit import audit
+from cli.radrefine.bench import bench
 from cli.radrefine.clean import clean
 from cli.radrefine.demo import demo
 from cli.radrefine.fetch import fetch
@@ -40,6 +41,7 @@ def _radrefine(
 
 
 app.command()(audit)
+app.command()(bench)
 app.command()(demo)
 app.command()(clean)
 app.command()(masks)

@@ -1,0 +1,119 @@
+"""Images with known truth: composites on clean images, and folders with true masks."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from radrefine.errors import SourceError
+from radrefine.images import decode_image
+from radrefine.marks import DRAWN_KINDS, draw_marks
+from radrefine.phantoms import PHANTOMS, make_phantom
+from radrefine.records import Image, Mask
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+_QUALITIES = (None, 95, 80)
+
+Box = tuple[str, int, int, int, int]
+"""Kind, x, y, width and height of a mark, px."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image and the truth about it.
+
+    Attributes:
+        name: For messages.
+        image: (H, W) or (H, W, 3), uint8.
+        truth: (H, W) bool, True where a mark is.
+        boxes: The marks.
+        clean: What lies under the marks; None where nobody knows.
+    """
+
+    name: str
+    image: Image
+    truth: Mask
+    boxes: tuple[Box, ...]
+    clean: Image | None = None
+
+
+def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 256) -> Iterator[Case]:
+    """Draw known marks on clean images, every kind in turn.
+
+    Args:
+        folders: Folders of clean images; phantoms of ultrasound where there are none.
+        count: Composites in all.
+        seed: Of every choice.
+        size: Side of the phantoms, px.
+
+    Yields:
+        Cases with the clean image.
+    """
+    files = [path for folder in folders for path in list_images(folder)]
+    scenes = [name for name in PHANTOMS if name.startswith("US/")]
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        if files:
+            path = files[int(rng.integers(len(files)))]
+            clean, name = decode_image(path.read_bytes()), path.name
+        else:
+            name = scenes[number % len(scenes)]
+            clean = make_phantom(name, rng, (size, size))
+        kinds = (DRAWN_KINDS[number % len(DRAWN_KINDS)], DRAWN_KINDS[int(rng.integers(len(DRAWN_KINDS)))])
+        marked = draw_marks(clean, rng, kinds, jpeg=_QUALITIES[int(rng.integers(len(_QUALITIES)))])
+        boxes = tuple((found.kind, found.x, found.y, found.width, found.height) for found in marked.findings)
+        yield Case(name, marked.image, marked.mask, boxes, marked.clean)
+
+
+def folder_cases(images: Path, masks: Path | None = None, objects: Path | None = None) -> Iterator[Case]:
+    """Read images with true masks of the same names.
+
+    Args:
+        images: Folder of images.
+        masks: Folder of 8-bit masks, non-zero = mark; None for images without marks.
+        objects: JSON file, per image name a list of {"type", "bbox": [x0, y0, x1, y1]}; without it, pixels that touch
+            or nearly touch make one mark.
+
+    Yields:
+        One case per image.
+
+    Raises:
+        SourceError: No images, or an image without its mask or of another size than it.
+    """
+    known = json.loads(objects.read_text()) if objects else {}
+    for path in list_images(images):
+        image = decode_image(path.read_bytes())
+        truth = np.zeros(image.shape[:2], bool) if masks is None else _read_mask(masks / f"{path.stem}.png", image)
+        boxes = _boxes_of(truth) if path.name not in known else tuple(_box(entry) for entry in known[path.name])
+        yield Case(path.name, image, truth, boxes)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of `folder` by name; raise SourceError where there are none."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise SourceError(f"expected images in {folder}, found none; check the path")
+    return files
+
+
+def _read_mask(path: Path, image: Image) -> Mask:
+    if not path.is_file():
+        raise SourceError(f"expected the true mask {path}, which does not exist; name masks like their images")
+    mask = decode_image(path.read_bytes())
+    if mask.shape[:2] != image.shape[:2]:
+        raise SourceError(f"the mask {path} is {mask.shape[:2]}, its image {image.shape[:2]}; make them the same size")
+    return np.asarray((mask if mask.ndim == 2 else mask.max(axis=2)) > 0)
+
+
+def _boxes_of(truth: Mask) -> tuple[Box, ...]:
+    near = cv2.dilate(truth.astype(np.uint8), np.ones((5, 5), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
+    return tuple(("mark", *(int(value) for value in stats[number, :4])) for number in range(1, count))  # type: ignore[misc]
+
+
+def _box(entry: dict) -> Box:
+    left, top, right, bottom = (int(value) for value in entry["bbox"])
+    return entry["type"], left, top, right - left, bottom - top

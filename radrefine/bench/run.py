@@ -1,0 +1,140 @@
+"""Run removers over cases and sum up."""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from radrefine.bench.baselines import METHODS, Remover
+from radrefine.bench.cases import Case
+from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
+from radrefine.images import decode_image, encode_png
+from radrefine.inpaint import inpaint
+from radrefine.progress import Progress, ProgressCallback, ignore_progress
+from radrefine.records import Image
+
+TOLERANCES = (1, 3)
+"""Distances in px within which a found pixel and a true one agree."""
+
+
+@dataclass(slots=True)
+class BenchReport:
+    """What one remover did.
+
+    Attributes:
+        method: Name of the remover.
+        pixels: Counts per tolerance.
+        objects: Marks by kind.
+        fills: PSNR and SSIM in the true holes, per image whose clean version is known.
+        marked: Images with marks.
+        unmarked: Images without.
+        damaged: Of the unmarked ones, those in which a pixel was replaced.
+        damaged_pixels: Share of the pixels of unmarked images that were replaced.
+        seconds: Processor time for decoding, removing and encoding all images.
+        codec_seconds: The same for decoding and encoding alone.
+    """
+
+    method: str
+    pixels: dict[int, PixelCounts] = field(default_factory=lambda: {step: PixelCounts() for step in TOLERANCES})
+    objects: ObjectCounts = field(default_factory=ObjectCounts)
+    fills: list[tuple[float, float]] = field(default_factory=list)
+    marked: int = 0
+    unmarked: int = 0
+    damaged: int = 0
+    damaged_pixels: float = 0.0
+    seconds: float = 0.0
+    codec_seconds: float = 0.0
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the figures by name; what was not measured is None."""
+        images = self.marked + self.unmarked
+        finite = [psnr for psnr, _ in self.fills if math.isfinite(psnr)]
+        row: dict[str, Any] = {"method": self.method, "objects": _rounded(self.objects.share())}
+        for tolerance, counts in self.pixels.items():
+            row |= {
+                f"recall_{tolerance}px": _rounded(counts.recall if self.marked else math.nan),
+                f"precision_{tolerance}px": _rounded(counts.precision if self.marked else math.nan),
+                f"f1_{tolerance}px": _rounded(counts.f1 if self.marked else math.nan),
+            }
+        return row | {
+            "psnr": _rounded(float(np.mean(finite)) if finite else math.nan),
+            "ssim": _rounded(float(np.mean([ssim for _, ssim in self.fills])) if self.fills else math.nan),
+            "clean_changed": _rounded(self.damaged / self.unmarked if self.unmarked else math.nan),
+            "clean_pixels": _rounded(self.damaged_pixels / self.unmarked if self.unmarked else math.nan, 6),
+            "ms": _rounded(1000 * self.seconds / images if images and self.seconds else math.nan),
+            "codec_ratio": _rounded(self.seconds / self.codec_seconds if self.codec_seconds else math.nan),
+            "kinds": {kind: _rounded(self.objects.share(kind)) for kind in sorted(self.objects.true)},
+        }
+
+
+def run_bench(
+    cases: Iterable[Case],
+    methods: dict[str, Remover] | None = None,
+    *,
+    total: int | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> list[BenchReport]:
+    """Run every remover on every case, and the fill on the true masks.
+
+    Args:
+        cases: Images with truth.
+        methods: Removers by name; None takes all of `METHODS`.
+        total: Number of cases, for the progress.
+        progress: Called after every case.
+
+    Returns:
+        One report per remover, and one per fill (`oracle mask, <fill>`) where the clean images are known.
+    """
+    methods = METHODS if methods is None else methods
+    reports = {name: BenchReport(name) for name in methods}
+    oracles = {name: BenchReport(f"oracle mask, {name}") for name in ("telea", "navier-stokes", "biharmonic")}
+    for done, case in enumerate(cases, start=1):
+        for name, remover in methods.items():
+            _judge(case, remover, reports[name])
+        if case.clean is not None and case.truth.any():
+            for name, report in oracles.items():
+                report.fills.append(hole_fidelity(_fill(case, name), case.clean, case.truth))
+        progress(Progress("bench", done, total))
+    return [*reports.values(), *(report for report in oracles.values() if report.fills)]
+
+
+def _judge(case: Case, remover: Remover, report: BenchReport) -> None:
+    data = encode_png(case.image)
+    # Processor time, not the clock: other programs on the machine must not change the ratio.
+    started = time.process_time()
+    encode_png(decode_image(data))
+    between = time.process_time()
+    mask, filled = remover(decode_image(data))
+    encode_png(filled)
+    report.codec_seconds += between - started
+    report.seconds += time.process_time() - between
+    if not case.truth.any():
+        report.unmarked += 1
+        report.damaged += int(mask.any())
+        report.damaged_pixels += float(mask.mean())
+        return
+    report.marked += 1
+    for tolerance, counts in report.pixels.items():
+        counts.add(mask, case.truth, tolerance)
+    report.objects.add(mask, case.truth, case.boxes)
+    if case.clean is not None:
+        report.fills.append(hole_fidelity(filled, case.clean, case.truth))
+
+
+def _fill(case: Case, name: str) -> Image:
+    if name == "telea":
+        return inpaint(case.image, case.truth)
+    if name == "navier-stokes":
+        return inpaint(case.image, case.truth, method="navier-stokes")
+    from skimage.restoration import inpaint_biharmonic
+
+    axis = 2 if case.image.ndim == 3 else None
+    smooth = inpaint_biharmonic(case.image, case.truth, split_into_regions=True, channel_axis=axis)
+    return np.rint(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
+
+
+def _rounded(value: float, digits: int = 3) -> float | None:
+    return None if math.isnan(value) else round(value, digits)

@@ -1,0 +1,100 @@
+"""The bench: scores on hand-made masks, cases, and the command."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cli.radrefine import app
+from radrefine.bench import METHODS, composite_cases, folder_cases, run_bench
+from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
+from radrefine.errors import SourceError
+
+
+def _mask(*points: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros((9, 9), bool)
+    for row, column in points:
+        mask[row, column] = True
+    return mask
+
+
+def test_pixels_within_the_tolerance_agree_and_ignored_ones_do_not_count() -> None:
+    counts = PixelCounts()
+    counts.add(_mask((2, 2), (8, 8)), _mask((3, 3), (0, 8)), 1, ignored=_mask((8, 8)))
+
+    assert (counts.found, counts.correct, counts.true, counts.covered) == (1, 1, 2, 1)
+    assert (counts.precision, counts.recall) == (1.0, 0.5)
+
+
+def test_a_mark_is_found_when_half_of_it_is_covered() -> None:
+    truth = _mask((1, 1), (1, 2), (5, 5), (5, 6))
+    counts = ObjectCounts()
+    counts.add(_mask((1, 1)), truth, [("text", 1, 1, 2, 1), ("caliper", 5, 5, 2, 1)])
+
+    assert counts.share("text") == 1.0 and counts.share("caliper") == 0.0 and counts.share() == 0.5
+    assert math.isnan(counts.share("arrow"))
+
+
+def test_the_fidelity_looks_into_the_hole_only() -> None:
+    clean = np.full((16, 16), 100, np.uint8)
+    filled = clean.copy()
+    filled[0, 0], filled[8, 8] = 0, 110
+    hole = np.zeros((16, 16), bool)
+    hole[8, 8] = True
+
+    assert hole_fidelity(filled, clean, hole)[0] == pytest.approx(20 * math.log10(255 / 10))
+
+
+def test_composites_repeat_with_their_seed_and_differ_from_clean_only_under_the_mask() -> None:
+    first, again = (list(composite_cases([], 3, seed=5, size=96)) for _ in range(2))
+
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        assert one.boxes
+
+
+def test_the_oracle_mask_fills_better_than_leaving_the_marks() -> None:
+    untouched = {"nothing": lambda image: (np.zeros(image.shape[:2], bool), image)}
+    nothing, telea, *_ = run_bench(composite_cases([], 3, seed=1, size=96), untouched)
+
+    assert nothing.to_row()["objects"] == 0.0
+    assert telea.to_row()["psnr"] > nothing.to_row()["psnr"]
+
+
+def test_folders_give_cases_with_and_without_marks(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    mask = np.zeros((32, 32), np.uint8)
+    mask[4:8, 4:8] = mask[20:24, 20:24] = 255
+    cv2.imwrite(str(tmp_path / "images/a.png"), np.full((32, 32), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "masks/a.png"), mask)
+
+    (case,) = folder_cases(tmp_path / "images", tmp_path / "masks")
+    assert case.truth.sum() == 32 and len(case.boxes) == 2
+    (unmarked,) = folder_cases(tmp_path / "images")
+    assert not unmarked.truth.any() and not unmarked.boxes
+    with pytest.raises(SourceError, match=r"expected the true mask .*a\.png"):
+        list(folder_cases(tmp_path / "images", tmp_path / "images/none"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_remover_changes_nothing_outside_its_mask(name: str) -> None:
+    (case,) = composite_cases([], 1, seed=3, size=96)
+    mask, filled = METHODS[name](case.image)
+
+    assert filled.shape == case.image.shape and filled.dtype == np.uint8
+    np.testing.assert_array_equal(filled[~mask], case.image[~mask])
+
+
+def test_the_command_prints_a_table_and_json() -> None:
+    arguments = ["bench", "--count", "2", "--size", "96", "--method", "threshold-and-fill"]
+    shown = CliRunner().invoke(app, [*arguments, "--quiet", "--json"])
+
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["methods"][0]["method"] == "threshold-and-fill"
+    assert "x codec" in CliRunner().invoke(app, arguments).stdout
+    assert CliRunner().invoke(app, ["bench", "--method", "magic"]).exit_code == 2

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pgnm.checkpoints import RunInfo, load_classifier
+from pgnm.apga.agent import black_level, load_agent
+from pgnm.apga.inference import AidedClassifier, choose_inference
+from pgnm.checkpoints import POLICY_FILE, RunInfo, load_classifier
 from pgnm.config import Recipe
 from pgnm.data import Loader, Split, build_loader, load_split
 from pgnm.errors import RunError, SplitError, UsageError
@@ -25,7 +27,7 @@ from pgnm.progress import Progress, ProgressCallback, ignore_progress
 from pgnm.statistics import Intervals, bootstrap_intervals
 
 SCHEMA: Final = 1
-INPUTS: Final = ("normalized", "noisy")
+INPUTS: Final = ("normalized", "noisy", "aided")
 PARTS: Final = ("test", "val", "train")
 
 
@@ -33,7 +35,10 @@ PARTS: Final = ("test", "val", "train")
 class EvalOptions:
     """What to judge and how; the help of each option is in its field's metadata."""
 
-    input: str = field(default="normalized", metadata={"help": "Plain images, or images under a drawn noise mask."})
+    input: str = field(
+        default="normalized",
+        metadata={"help": "Plain images, under a drawn noise mask, or aided by the agent of APGA."},
+    )
     part: str = field(default="test", metadata={"help": "Part of the split to judge on: test, val or train."})
     batch_size: int = field(default=64, metadata={"help": "Images per batch."})
     workers: int = field(default=-1, metadata={"help": "Processes that load images; -1: chosen by the machine."})
@@ -91,7 +96,8 @@ def evaluate_run(
         progress: Hears how many images are done.
 
     Raises:
-        RunError: The run folder is unusable, or has no learned noise while `input` is noisy.
+        RunError: The run folder is unusable, or has no learned noise while `input` is noisy, or no agent while it is
+            aided.
         SplitError: The split is unusable, or its classes are not the model's.
     """
     options = options or EvalOptions()
@@ -102,6 +108,10 @@ def evaluate_run(
     device = choose_device(options.device)
     loader = build_loader(images, options.part, loading_recipe(info, options), device=device, progress=progress)
     masks = noise_source(run, info, options.seed) if options.input == "noisy" else None
+    chosen: dict[str, Any] = {}
+    if options.input == "aided":
+        val = build_loader(images, "val", loading_recipe(info, options), device=device, progress=progress)
+        model, chosen = choose_aided(run, model.to(device), info, val, progress)
     started = time.perf_counter()
     probability = predict(model.to(device), loader, masks, progress)
     seconds = time.perf_counter() - started
@@ -122,12 +132,43 @@ def evaluate_run(
         "model": info.model,
         "split": str(images.folder),
         "seed": options.seed,
+        **chosen,
         "n_images": len(target),
         "images_per_second": round(len(target) / seconds, 1),
         **describe_judgement(judgement, intervals),
     }
     folder = write_evaluation(run, options.name, summary, predictions)
     return Evaluation(summary, predictions, judgement, folder)
+
+
+def choose_aided(
+    run: Path, model: torch.nn.Module, info: RunInfo, val: Loader, progress: ProgressCallback = ignore_progress
+) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Choose between plain and aided prediction by accuracy on validation, for a run of the policy `apga`.
+
+    Args:
+        run: Run folder with the agent.
+        model: Its classifier, on its device.
+        info: What the run folder says of it.
+        val: Validation images.
+        progress: Hears how many images are done.
+
+    Returns:
+        The model to judge, and `inference` (plain or aided) with both validation accuracies for the summary.
+
+    Raises:
+        RunError: The run has no agent.
+    """
+    agent = load_agent(run / POLICY_FILE).to(next(model.parameters()).device)
+    aided = AidedClassifier(model, agent, black_level(info.mean, info.std))
+    target = torch.tensor(val.frame["class_index"].tolist())
+    plain_p, aided_p = (torch.from_numpy(predict(candidate, val, None, progress)) for candidate in (model, aided))
+    inference = choose_inference(target, plain_p, aided_p)
+    accuracies = {
+        f"val_accuracy_{name}": float((p.argmax(1) == target).double().mean())
+        for name, p in (("plain", plain_p), ("aided", aided_p))
+    }
+    return aided if inference == "aided" else model, {"inference": inference, **accuracies}
 
 
 def check_classes(run: Path, info: RunInfo, split: Split) -> None:

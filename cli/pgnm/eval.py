@@ -20,7 +20,12 @@ def eval_(
     ] = Path("split"),
     protocol: Annotated[str, typer.Option(help=_PROTOCOL)] = "classify",
     input_: Annotated[
-        str, typer.Option("--input", help="normalized: plain images; noisy: under a mask of the learned noise.")
+        str,
+        typer.Option(
+            "--input",
+            help="normalized: plain images; noisy: under a mask of the learned noise; "
+            "aided: with the agent of apga, where that is better on validation.",
+        ),
     ] = "normalized",
     part: Annotated[str, typer.Option(help="Part of the split: test, val or train.")] = "test",
     sets: Annotated[

@@ -36,6 +36,25 @@ def predict_both(classifier: nn.Module, agent: nn.Module, images: Tensor, fill: 
     return plain, (plain + aiding) / 2
 
 
+class AidedClassifier(nn.Module):
+    """A classifier that predicts from the plain and the aiding image together, in place of the plain one alone.
+
+    Args:
+        classifier: Maps images to (B, classes).
+        agent: Maps images to (B, 1, H, W) logits.
+        fill: What erased pixels become, see `pgnm.apga.agent.keep`.
+    """
+
+    def __init__(self, classifier: nn.Module, agent: nn.Module, fill: float = 0.0) -> None:
+        super().__init__()
+        self.classifier, self.agent, self.fill = classifier, agent, fill
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logarithm of the aided probabilities, (B, classes), whose softmax they are."""
+        aided = predict_both(self.classifier, self.agent, images, self.fill)[1]
+        return aided.clamp_min(torch.finfo(aided.dtype).tiny).log()
+
+
 def choose_inference(targets: Tensor, plain: Tensor, aided: Tensor) -> Inference:
     """Choose between plain and aided prediction by accuracy; call it on validation, report on test.
 

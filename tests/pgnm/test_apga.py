@@ -9,7 +9,7 @@ from skimage.filters import threshold_otsu
 from torch import Tensor, nn
 
 from pgnm.apga.agent import MaskAgent, black_level, choose_action, keep, load_agent, save_agent
-from pgnm.apga.inference import choose_inference, overlay_mask, predict_both, save_overlays
+from pgnm.apga.inference import AidedClassifier, choose_inference, overlay_mask, predict_both, save_overlays
 from pgnm.apga.masks import cutout_mask, grad_cam, grad_cam_mask, otsu_foreground, warm_start
 from pgnm.apga.update import ApgaBaseline, ApgaOptions, agent_loss, apga_step, frozen_statistics, masked_step
 from pgnm.errors import RunError, UsageError
@@ -278,6 +278,7 @@ def test_aided_prediction_is_the_mean_of_plain_and_aiding() -> None:
     aiding = classifier(keep(images, choose_action(agent(images)), -1.0)).softmax(1)
     torch.testing.assert_close(aided, (classifier(images).softmax(1) + aiding) / 2)
     torch.testing.assert_close(plain.sum(1), torch.ones(4))
+    torch.testing.assert_close(AidedClassifier(classifier, agent, -1.0)(images).softmax(1), aided)
 
 
 def test_the_better_inference_is_chosen_and_ties_stay_plain() -> None:

@@ -13,6 +13,7 @@ from pgnm.apga.agent import load_agent
 from pgnm.checkpoints import load_classifier, load_policy
 from pgnm.config import Recipe
 from pgnm.errors import RunError, UsageError
+from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.pretrain import pretrain
 
 MakeSplit = Callable[..., Path]
@@ -103,3 +104,15 @@ def test_what_cannot_work_is_told_before_training(
 ) -> None:
     with pytest.raises(kind, match=told):
         pretrain(make_split(), tmp_path / "run", TINY.replace(**change))
+
+
+def test_aided_prediction_is_chosen_on_validation_and_judged_on_test(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, run = make_split(), tmp_path / "run"
+    pretrain(split, run, TINY.replace(keep="last"))
+    summary = evaluate_run(run, split, EvalOptions(input="aided", workers=0, device="cpu", resamples=0)).summary
+    better = summary["val_accuracy_aided"] > summary["val_accuracy_plain"]
+    assert summary["inference"] == ("aided" if better else "plain")
+    assert summary["part"] == "test" and summary["input"] == "aided"
+    pretrain(split, tmp_path / "plain", TINY.replace(policy="none", epochs=1))
+    with pytest.raises(RunError, match="apga"):
+        evaluate_run(tmp_path / "plain", split, EvalOptions(input="aided", workers=0, device="cpu", resamples=0))

@@ -1,9 +1,10 @@
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 
-from radrefine.errors import HubError
+from radrefine.errors import HubError, MissingExtraError
 from radrefine.hub import PushOptions, push_split
 from radrefine.hub.patience import scrub, wait_before
 from tests.loopback import LoopbackHub
@@ -65,6 +66,15 @@ def test_a_server_that_cannot_be_reached_is_told_so(
     with pytest.raises(HubError, match="cannot be reached"):
         push(split_folder)
     assert no_waiting[:3] == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("package", ["huggingface_hub", "datasets"])
+def test_a_missing_package_is_answered_with_the_line_that_installs_it(
+    split_folder: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*pip install 'radrefine\[hub\]'"):
+        push(split_folder)
 
 
 def test_what_is_waited_for_is_said(hub: LoopbackHub, split_folder: Path, no_waiting: list[float]) -> None:

@@ -105,7 +105,8 @@ def load_concepts(place: str | Path, *, seed: int = 0, distinct: bool = False) -
 def _load_npz(path: Path, seed: int) -> ConceptSet:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return _from_arrays(path.stem, {name: arrays[name] for name in arrays.files if "_" in name}, seed)
+            wanted = {"class_names", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))}
+            return _from_arrays(path.stem, {name: arrays[name] for name in wanted & set(arrays.files)}, seed)
     except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
         raise SplitError(
             f"{path} is not in MedMNIST's format ({error}); expected train_images, train_labels, ..."
@@ -124,7 +125,10 @@ def _from_arrays(name: str, arrays: dict[str, NDArray], seed: int) -> ConceptSet
             raise ValueError(f"{part}_images is {images.dtype} {images.shape} with {len(labels)} labels")
         parts[part] = ConceptPart(images, labels.reshape(-1).astype(np.int64))
     n_classes = 1 + max((int(part.labels.max()) for part in parts.values()), default=-1)
-    return _complete(name, tuple(map(str, range(n_classes))), parts, seed)
+    names = [str(label) for label in arrays.get("class_names", range(n_classes))]
+    if len(names) < n_classes:
+        raise ValueError(f"class_names has {len(names)} names for {n_classes} classes")
+    return _complete(name, tuple(names), parts, seed)
 
 
 def _load_packaged(name: str, seed: int) -> ConceptSet:

@@ -352,6 +352,7 @@ def plot_comparison(table: pd.DataFrame, metric: str) -> Figure:
         )
     axis.set_yticks(rows, list(table["arm"]))
     axis.set(
-        xlabel=f"difference in {metric} from the baseline, 95 % interval; ticks: seeds", ylim=(-0.6, len(table) - 0.4)
+        xlabel=f"difference in {metric.replace('_', ' ')} from the baseline, 95 % interval; ticks: seeds",
+        ylim=(-0.6, len(table) - 0.4),
     )
     return figure

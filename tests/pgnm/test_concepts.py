@@ -87,5 +87,5 @@ def test_an_empty_folder_and_an_unknown_package_set_are_named(tmp_path):
 
 def test_reads_the_real_sets(shared_data):
     concepts = load_concepts(shared_data / "medmnist" / "braintumormnist_128.npz")
-    assert len(concepts.class_names) == 4
+    assert concepts.class_names == ("glioma_tumor", "meningioma_tumor", "pituitary_tumor", "no_tumor")
     assert len(concepts.train.labels) + len(concepts.val.labels) == 2556

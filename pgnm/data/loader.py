@@ -1,6 +1,7 @@
 """Batches of tensors whose order and augmentation depend on seed, epoch and index only."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Loader:
             prefetch_factor=4 if workers else None,
             pin_memory=device.type == "cuda",
             worker_init_fn=_start_worker if workers else None,
+            multiprocessing_context=_worker_context() if workers else None,
             generator=torch.Generator(),  # its own, since each pass draws a number from it
         )
 
@@ -138,7 +140,7 @@ def build_loader(
     weights = _class_weights(split, frame) if train and recipe.class_balance == "sampler" else None
     sampler = _BatchSampler(len(frame), recipe.batch_size, recipe.seed, train, rank, world, weights)
     mix = _build_mix(recipe, len(split.class_names)) if train else None
-    workers = _choose_workers(recipe.workers, store, world)
+    workers = _choose_workers(recipe.workers, store, torch.device(device), world)
     return Loader(dataset, sampler, recipe, device=torch.device(device), workers=workers, mix=mix)
 
 
@@ -245,9 +247,19 @@ def _build_mix(recipe: Recipe, n_classes: int) -> Any:
     return kinds[recipe.batch_augment](alpha=recipe.mix_alpha, num_classes=n_classes)
 
 
-def _choose_workers(wanted: int, store: ImageStore, world: int) -> int:
+def _choose_workers(wanted: int, store: ImageStore, device: torch.device, world: int) -> int:
     if wanted >= 0:
         return wanted
-    if store.kept and len(store) < 512:  # starting processes would take longer than the work
+    # Augmenting a kept image takes a few per cent of a training step on a CPU; processes would only compete with it.
+    if store.kept and (device.type == "cpu" or len(store) < 512):
         return 0
     return max(1, min(8, len(os.sched_getaffinity(0)) // world))
+
+
+def _worker_context() -> Any:
+    """Return how loader processes start: from a clean server, as forking a process whose threads compute may hang."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pgnm.data"])  # torch is imported once, not in each process
+    return context

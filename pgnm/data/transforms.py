@@ -34,7 +34,7 @@ def train_transform(recipe: Recipe) -> Transform:
         steps.append(v2.RandAugment(magnitude=_RANDAUGMENT_MAGNITUDE, interpolation=_BILINEAR))
     elif recipe.image_augment == "augmix":
         steps.append(v2.AugMix(severity=_AUGMIX_SEVERITY, interpolation=_BILINEAR))
-    return _on_pillow(v2.Compose(steps))
+    return _OnPillow(v2.Compose(steps))
 
 
 def eval_transform(recipe: Recipe) -> Transform:
@@ -43,11 +43,14 @@ def eval_transform(recipe: Recipe) -> Transform:
         v2.Resize(round(recipe.size * _RESIZE_RATIO), interpolation=_BILINEAR, antialias=True),
         v2.CenterCrop(recipe.size),
     ]
-    return _on_pillow(v2.Compose(steps))
+    return _OnPillow(v2.Compose(steps))
 
 
-def _on_pillow(compose: v2.Compose) -> Transform:
-    def transform(image: Image) -> Image:
-        return np.asarray(compose(PillowImage.fromarray(image)))
+class _OnPillow:
+    """Applies a torchvision transform to arrays; a class, so that loader processes can be given it."""
 
-    return transform
+    def __init__(self, compose: v2.Compose) -> None:
+        self._compose = compose
+
+    def __call__(self, image: Image) -> Image:
+        return np.asarray(self._compose(PillowImage.fromarray(image)))

@@ -183,7 +183,7 @@ def main() -> None:
     recipe = load_recipe(
         "laptop",
         {"size": options.size, "grid": options.grid, "model": options.model, "kernel": kernel, "sigma": sigma}
-        | {"batch_size": options.batch_size, "workers": 2, "lr": 0.001},
+        | {"batch_size": options.batch_size, "lr": 0.001},
         {},
     )
     with tempfile.TemporaryDirectory() as name:

@@ -25,7 +25,7 @@ def audit(
     max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
     min_correlation: Annotated[
         float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.")
-    ] = 0.95,
+    ] = 0.97,
     fewest: Annotated[int, typer.Option(help="Images below which a class counts as too small.")] = 27,
     jobs: Annotated[int, typer.Option(help="Threads; -1 for one per core.")] = -1,
     quiet: Quiet = False,

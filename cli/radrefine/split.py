@@ -38,7 +38,7 @@ def split(
     max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
     min_correlation: Annotated[
         float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.")
-    ] = 0.95,
+    ] = 0.97,
     seed: Annotated[int, typer.Option(help="Decides between groups that are alike.")] = 0,
     jobs: Annotated[int, typer.Option(help="Threads; -1 for one per core.")] = -1,
     quiet: Quiet = False,

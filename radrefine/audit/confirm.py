@@ -18,7 +18,7 @@ from radrefine.errors import ImageError
 from radrefine.images import decode_image
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
-MIN_CORRELATION: Final = 0.95
+MIN_CORRELATION: Final = 0.97
 SIZE: Final = 96
 
 _WINDOW = 17

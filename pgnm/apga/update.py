@@ -46,7 +46,8 @@ class ApgaOptions:
         actions: Actions per image. With several, each is judged against the mean reward of the image's others, and the
             running baseline only watches; needs `bernoulli` and rewards per `image`. One as published.
         lam: Price of marking, for `paper`. The paper does not state it; 0.001 is the ratio of the released weights at
-            an advantage of one nat.
+            an advantage of one nat. Too high a price empties the mask, and an empty mask earns no reward that could
+            bring it back: watch `mask_share`.
         fill: What erased pixels become, see `keep`.
         fresh_mask: Take the aiding mask from the agent after its step, as published; False reuses the mask that earned
             the reward and saves a forward pass.

@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import timm
 import torch
@@ -94,9 +95,12 @@ def train_apga(
     return agent.eval()
 
 
-def measure_agent(seeds: int, steps: int) -> None:
+def measure_agent(seeds: int, steps: int, price: float) -> None:
     """Print the IoU of agents with the square that decides, over seeds."""
-    ways = {"published (threshold, batch reward)": (PUBLISHED, 1), "exploring (4 actions in cells)": (EXPLORING, 4)}
+    ways = {
+        "published (threshold, batch reward)": (PUBLISHED, 1),
+        "exploring (4 actions in cells)": (replace(EXPLORING, lam=price), 4),
+    }
     found: dict[str, list[float]] = {name: [] for name in ways}
     chance = []
     for seed in range(seeds):
@@ -171,11 +175,12 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=("agent", "few", "throughput"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--price", type=float, default=EXPLORING.lam, help="price of a marked pixel, exploring way")
     parser.add_argument("--counts", type=int, nargs="+", default=[16, 32, 64, 128])
     parser.add_argument("--size", type=int, default=64)
     arguments = parser.parse_args()
     if arguments.what == "agent":
-        measure_agent(arguments.seeds, arguments.steps)
+        measure_agent(arguments.seeds, arguments.steps, arguments.price)
     elif arguments.what == "few":
         measure_few(arguments.seeds, arguments.steps, arguments.counts)
     else:

@@ -217,9 +217,10 @@ def kills(folder: Path) -> None:
             [sys.executable, "-c", RUN, str(source), str(folder / "resumed"), *options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        time.sleep(float(rng.uniform(0.2, 0.3) * length))
-        killed += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
+        time.sleep(float(rng.uniform(0.05, 0.25) * length))
+        if process.poll() is None:
+            killed += 1
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     subprocess.run(
         [sys.executable, "-c", RUN, str(source), str(folder / "resumed"), *options], check=True, capture_output=True

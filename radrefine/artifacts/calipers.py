@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.arms import find_meetings
 from radrefine.artifacts.response import Response
 from radrefine.records import Finding, Mask
 
@@ -16,12 +17,13 @@ _DRAWN_WITH: Final = {"plus": ("plus", "gapped"), "cross": ("cross",)}
 # Half the largest template with its rim.
 _REACH: Final = 13
 _LEAST_NCC: Final = 0.6
-_LEAST_NCC_ALONE: Final = 0.65
+_LEAST_NCC_OF_STRONG: Final = 0.4
+_LEAST_STRENGTH: Final = 0.75
+# The confidence, half correlation and half strength of the arms, that a cross needs with and without a twin.
+_LEAST_SCORE: Final = 0.7
+_LEAST_SCORE_ALONE: Final = 0.8
 _MARGIN: Final = 3
-_MOST_PROPOSALS: Final = 1000
-# Grey levels above the surroundings at the weakest arm, and how many times that of the quarters between the arms.
-_LEAST_ARM: Final = 24.0
-_LEAST_RATIO: Final = 3.0
+_MOST_PROPOSALS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def find_calipers(response: Response) -> tuple[Mask, list[Finding], list[Caliper
     for one in matches:
         # Calipers come in sets: a lone cross must match better than one that has a twin.
         twins = sum(other.shape == one.shape and abs(other.size - one.size) <= 2 for other in matches)
-        if one.score >= (_LEAST_NCC if twins > 1 else _LEAST_NCC_ALONE):
+        if one.score >= (_LEAST_SCORE if twins > 1 else _LEAST_SCORE_ALONE):
             found.append(one)
     mask = np.zeros(response.grey.shape, bool)
     findings = [_draw(one, mask) for one in found]
@@ -80,69 +82,30 @@ def find_calipers(response: Response) -> tuple[Mask, list[Finding], list[Caliper
 
 def _matches(response: Response) -> list[Caliper]:
     """Correlate where four arms meet, best first, without overlaps."""
-    lines = _directed_means(response.tophat)
     padded = np.pad(response.tophat, _REACH, mode="reflect")
     proposals = []
-    for arms in ("plus", "cross"):
-        for size in _SIZES:
-            places = _where_arms_meet(lines, arms, size)
-            places = places[_has_four_arms(padded, places, arms, size)]
-            for shape in _DRAWN_WITH[arms]:
-                scores = _correlate(padded, places, _padded(shape, size))
-                proposals += [
-                    Caliper(int(x), int(y), size, shape, min(float(score), 1.0))
-                    for (y, x), score in zip(places, scores, strict=True)
-                    if score >= _LEAST_NCC
-                ]
-    best: list[Caliper] = []
-    for one in sorted(proposals, key=lambda proposal: -proposal.score)[:_MOST_PROPOSALS]:
-        if not _near_any(one, best):
-            best.append(one)
-    return best
-
-
-def _directed_means(tophat: NDArray[np.uint8]) -> dict[tuple[int, int], NDArray[np.uint8]]:
-    """Average three pixels along each of the four directions of a stroke; keys are (row, column) steps."""
-    kernels = {(1, 0): np.ones((3, 1)), (0, 1): np.ones((1, 3)), (1, 1): np.eye(3), (1, -1): np.eye(3)[::-1]}
-    return {step: cv2.filter2D(tophat, -1, kernel / 3) for step, kernel in kernels.items()}  # type: ignore[misc]
-
-
-def _where_arms_meet(lines: dict[tuple[int, int], NDArray[np.uint8]], arms: str, size: int) -> NDArray[np.int64]:
-    """Find the pixels with a stroke on four sides: a cheap test that every cross passes, and little else."""
-    reach = round(0.75 * (size // 2))
-    steps = ((1, 0), (0, 1)) if arms == "plus" else ((1, 1), (1, -1))
-    height, width = lines[steps[0]].shape
-    if min(height, width) <= 2 * reach:
-        return np.zeros((0, 2), np.int64)
-    weakest: NDArray[np.uint8] | None = None
-    for row, column in steps:
-        for sign in (1, -1):
-            top, left = reach + sign * reach * row, reach + sign * reach * column
-            arm = lines[row, column][top : top + height - 2 * reach, left : left + width - 2 * reach]
-            weakest = arm if weakest is None else np.minimum(weakest, arm)
-    return np.argwhere(np.asarray(weakest) >= 0.6 * _LEAST_ARM) + reach
-
-
-def _has_four_arms(padded: NDArray[np.uint8], places: NDArray[np.int64], arms: str, size: int) -> NDArray[np.bool_]:
-    """Tell crosses from speckle: four bright arms, and dark quarters between them; (N,) bool."""
-    half = size // 2
-    shape = template(arms, size)
-    rows, columns = np.indices(shape.shape) - half
-    stroke, outer = shape > 0, np.maximum(abs(rows), abs(columns)) > half // 2
-    sides = (
-        (rows < 0, rows > 0, columns < 0, columns > 0)
-        if arms == "plus"
-        else (
-            (rows < 0) & (columns < 0),
-            (rows < 0) & (columns > 0),
-            (rows > 0) & (columns < 0),
-            (rows > 0) & (columns > 0),
+    for one in find_meetings(response.grey, _LEAST_STRENGTH, _MOST_PROPOSALS):
+        around = np.array([(one.row + row, one.column + column) for row in (-1, 0, 1) for column in (-1, 0, 1)])
+        around = around.clip(0, np.array(response.grey.shape) - 1)
+        best = max(
+            (
+                (float(scores.max()), int(scores.argmax()), size, shape)
+                for size in _SIZES
+                for shape in _DRAWN_WITH[one.arms]
+                for scores in (_correlate(padded, around, _padded(shape, size)),)
+            ),
         )
-    )
-    patches = _patches(padded, places, size)
-    tips = np.min([patches[:, stroke & outer & side].mean(axis=1) for side in sides], axis=0)
-    beside = patches[:, cv2.dilate(shape, np.ones((3, 3), np.uint8)) == 0].mean(axis=1)
-    return tips >= np.maximum(_LEAST_ARM, _LEAST_RATIO * beside)
+        score, place, size, shape = best
+        y, x = around[place]
+        # Arms that no speckle has may match a template less well: an outline or a digit beside them disturbs it.
+        if score >= (_LEAST_NCC_OF_STRONG if one.strength >= 1 else _LEAST_NCC):
+            confidence = min(1.0, 0.5 * score + 0.5 * min(1.0, one.strength))
+            proposals.append(Caliper(int(x), int(y), size, shape, confidence))
+    kept: list[Caliper] = []
+    for candidate in sorted(proposals, key=lambda proposal: -proposal.score):
+        if not _near_any(candidate, kept):
+            kept.append(candidate)
+    return kept
 
 
 def _correlate(

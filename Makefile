@@ -27,8 +27,9 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# One thread a process: two processes with two threads each would fight over the cores.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q --durations=10
 
 format: install
 	$(BIN)/ruff format .

@@ -8,23 +8,26 @@ from rich.console import Console
 from rich.table import Table
 
 METRICS = ("precision", "recall", "f1", "auroc_ovr", "balanced_accuracy", "accuracy", "entropy")
-ROWS = (
-    ("heated, plain input", "heated/eval/classify-normalized/eval.json"),
+MODELS = (
+    ("heated", "heated/eval/classify-normalized/eval.json"),
     ("heated, noisy input", "heated/eval/classify-noisy/eval.json"),
-    ("finetuned, plain input", "finetuned/eval/classify-normalized/eval.json"),
+    ("finetuned", "finetuned/eval/classify-normalized/eval.json"),
 )
 
 
 def main(folder: Path) -> None:
-    table = Table("model", *METRICS, title="Results on the test part of the phantom collection")
-    for name, path in ROWS:
-        metrics = json.loads((folder / path).read_text())["metrics"]
-        table.add_row(name, *(f"{metrics[metric]:.3f}" for metric in METRICS))
+    """Print the metrics of the three evaluations side by side, and the pages of the folder."""
+    metrics = {name: json.loads((folder / path).read_text())["metrics"] for name, path in MODELS}
+    table = Table("test part of the phantoms", *metrics)
+    for metric in METRICS:
+        table.add_row(metric, *(f"{values[metric]:.3f}" for values in metrics.values()))
     console = Console()
     console.print(table)
-    console.print("Pages to open:")
-    for page in sorted(folder.resolve().glob("*/report/index.html")):
-        console.print(f"  {page}", soft_wrap=True)
+    console.print("Open:")
+    for page in (folder / "refined/report/index.html", folder / "split/classes.png"):
+        console.print(f"  {page.resolve()}", soft_wrap=True)
+    for figure in sorted((folder / "finetuned/eval/classify-normalized").glob("*.png")):
+        console.print(f"  {figure.resolve()}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ else
     echo "setup: creating $venv"
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     echo "setup: installing the project with its dev extras (a few minutes the first time)"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e '.[dev]'
     echo "$want" >"$stamp"
 fi
 

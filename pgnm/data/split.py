@@ -16,6 +16,8 @@ from pgnm.errors import LeakageError, SplitError
 PARTS: Final = ("train", "val", "test")
 _COLUMNS: Final = ("path", "label", "class_index", "group")
 _SCHEMA: Final = 1
+# Pairs that a refusal names; split.json lists more.
+_MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ def find_split(path: Path | None = None) -> Path:
     for place in places:
         if (place / "train.csv").is_file():
             return place
-    told = f"{path} is" if path is not None else "neither ./split nor this folder is"
-    raise SplitError(f"{told} a split folder (no train.csv in it); make one with: radrefine split --stratify")
+    told = f"{path} is not" if path is not None else "neither ./split nor this folder is"
+    raise SplitError(f"{told} a split folder, it has no train.csv; make one with: radrefine split --stratify")
 
 
 def load_split(path: str | Path, *, allow_leakage: bool = False) -> Split:
@@ -144,16 +146,40 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 def _refuse_leakage(folder: Path, frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> None:
     for column in ("path", "group"):
         for one, other in itertools.combinations(PARTS, 2):
-            shared = (set(frames[one][column]) & set(frames[other][column])) - {""}
+            shared = sorted((set(frames[one][column]) & set(frames[other][column])) - {""})
             if shared:
+                in_one, in_other = (_paths_by(frames[part], column) for part in (one, other))
+                pairs = [f"{in_one[key]} ({one}) and {in_other[key]} ({other})" for key in shared[:_MOST_NAMED]]
                 raise LeakageError(
-                    f"{folder}: {len(shared)} {column}(s) are in both {one} and {other}, such as {min(shared)!r}; "
-                    "make the split anew with: radrefine split --group-by duplicates, or pass --allow-leakage"
+                    f"{folder}: {len(shared)} {column}(s) are in both {one} and {other}: "
+                    f"{_listed(pairs, len(shared))}; make the split anew with: radrefine split --group-by duplicates, "
+                    "or pass --allow-leakage"
                 )
     proof = about.get("proof", {})
     shared_counts = {key: value for key, value in proof.items() if "shared" in key and isinstance(value, int) and value}
     if shared_counts:
         told = ", ".join(f"{key}: {value}" for key, value in shared_counts.items())
         raise LeakageError(
-            f"{folder / 'split.json'} tells of leakage ({told}); mend the split, or pass --allow-leakage"
+            f"{folder / 'split.json'} tells of leakage ({told}){_offending(proof)}; "
+            "mend the split, or pass --allow-leakage"
         )
+
+
+def _paths_by(frame: pd.DataFrame, column: str) -> dict[str, str]:
+    return dict(zip(frame[column], frame["path"], strict=True))
+
+
+def _offending(proof: Mapping[str, Any]) -> str:
+    """Name the first pairs that the proof lists; the file comes from outside, so its shape is not trusted."""
+    listed = proof.get("offending")
+    pairs = [pair for pair in listed if isinstance(pair, dict)] if isinstance(listed, list) else []
+    named = [
+        f"{pair.get('path_a')} ({pair.get('part_a')}) and {pair.get('path_b')} ({pair.get('part_b')})"
+        for pair in pairs[:_MOST_NAMED]
+    ]
+    return f": {_listed(named, len(pairs))}" if named else ""
+
+
+def _listed(named: list[str], n_all: int) -> str:
+    more = n_all - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")

@@ -53,10 +53,12 @@ def test_an_image_in_two_parts_is_refused_unless_allowed(make_split: MakeSplit, 
 def test_a_proof_that_tells_of_shared_files_is_believed(make_split: MakeSplit) -> None:
     folder = make_split()
     about = json.loads((folder / "split.json").read_text())
-    about["proof"]["shared_file_hashes"] = 2
+    pair = {"kind": "file", "path_a": "a.png", "part_a": "train", "path_b": "b.png", "part_b": "test"}
+    about["proof"] |= {"shared_file_hashes": 2, "offending": [pair]}
     (folder / "split.json").write_text(json.dumps(about))
-    with pytest.raises(LeakageError, match="shared_file_hashes: 2"):
+    with pytest.raises(LeakageError, match="shared_file_hashes: 2") as caught:
         load_split(folder)
+    assert "a.png (train) and b.png (test)" in str(caught.value)
 
 
 def test_a_folder_that_is_no_split_says_how_to_make_one(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_diverged_model_is_named(split, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"input": "blurred"}, "--input must be one of normalized, noisy; got 'blurred'"),
+        ({"input": "blurred"}, "--input must be one of normalized, noisy, aided; got 'blurred'"),
         ({"part": "tests"}, "--part must be one of"),
         ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
     ],
@@ -156,4 +156,4 @@ def test_the_command_judges_with_its_defaults(run, split, tmp_path, monkeypatch)
 def test_the_command_refuses_in_one_sentence(tmp_path):
     result = CliRunner().invoke(app, ["eval", str(tmp_path), str(tmp_path), "--input", "blurred"])
     assert result.exit_code == 2
-    assert result.stderr == "error: --input must be one of normalized, noisy; got 'blurred'\n"
+    assert result.stderr == "error: --input must be one of normalized, noisy, aided; got 'blurred'\n"

@@ -28,6 +28,15 @@ Json = Annotated[
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+# Packages of the extras, by the name they are imported under.
+_EXTRA_OF = {
+    **dict.fromkeys(("torch", "torchvision", "timm", "accelerate", "safetensors"), "train"),
+    **dict.fromkeys(("huggingface_hub", "datasets"), "hub"),
+    **dict.fromkeys(("dask", "distributed"), "dask"),
+    "pydicom": "dicom",
+    **dict.fromkeys(("tensorboard", "wandb"), "tracking"),
+}
+
 # Seconds between two lines of progress where standard error is not a terminal.
 _LINE_EVERY = 30.0
 
@@ -72,6 +81,12 @@ def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             raise
         except OSError as error:
             say(f"error: {_describe(error)}")
+            raise typer.Exit(EXIT_FAILED) from None
+        except ModuleNotFoundError as error:
+            extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            say(f"error: this needs {error.name}, which is not installed; run: pip install 'radrefine[{extra}]'")
             raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:
             exit_code = getattr(error, "exit_code", None)

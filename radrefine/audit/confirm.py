@@ -10,10 +10,13 @@ from typing import Final
 
 import cv2
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from radrefine.audit.collection import IMAGES
+from radrefine.audit.growing import GrowingTable
 from radrefine.errors import ImageError
 from radrefine.images import decode_image
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
@@ -21,10 +24,16 @@ from radrefine.progress import Progress, ProgressCallback, ignore_progress
 MIN_CORRELATION: Final = 0.97
 SIZE: Final = 96
 
+CONFIRMATIONS: Final = "confirmations.parquet"
+
 _WINDOW = 17
 _FAINT = 0.1  # windows with less texture than this share of the mean say nothing
 _PAIRS_PER_CHUNK = 128
+_PAIRS_PER_PART = 4096
 _ROUNDS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
+
+# Images are named by the first 64 bits of the SHA-256 of their pixels.
+_SCHEMA = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("enough", pa.float32()), ("likeness", pa.float32())])
 
 _EVERYWHERE = np.full((SIZE, SIZE), 255, np.uint8)
 
@@ -57,19 +66,21 @@ def likeness(first: Grey, second: Grey, *, enough: float = MIN_CORRELATION) -> f
 
 def confirm_pairs(
     refined: Path,
-    paths: list[str],
+    images: pd.DataFrame,
     pairs: NDArray[np.int64],
     *,
     enough: float = MIN_CORRELATION,
     jobs: int = -1,
     progress: ProgressCallback = ignore_progress,
 ) -> NDArray[np.float32]:
-    """Compute the likeness of the stored images of each pair.
+    """Compute the likeness of the stored images of each pair, and keep it in `confirmations.parquet`.
+
+    Pairs of the same pixels that were compared before are read back; an interrupted call goes on where it stopped.
 
     Args:
         refined: The refined folder.
-        paths: Paths of the images below `images/`.
-        pairs: (M, 2) positions into `paths`.
+        images: A row per image with path and stored_pixel_sha256, as `fingerprint_images` returns them.
+        pairs: (M, 2) positions into `images`.
         enough: See `likeness`.
         jobs: Number of threads; -1 takes one per core.
         progress: Told after every chunk of pairs.
@@ -77,19 +88,54 @@ def confirm_pairs(
     Returns:
         (M,) float32, -1 to 1; 0 for images that cannot be read.
     """
-    result = np.zeros(len(pairs), np.float32)
+    table = GrowingTable(refined / CONFIRMATIONS, _SCHEMA)
+    table.merge()
+    keys = _keys(images, pairs, enough)
+    result, known = _look_up(table, keys)
+    todo = np.flatnonzero(~known)
+    paths = images["path"].tolist()
+    unsaved = done = 0
+    for values in _in_parallel(refined, paths, pairs[todo], enough, jobs):
+        result[todo[done : done + len(values)]] = values
+        done += len(values)
+        if done - unsaved >= _PAIRS_PER_PART or done == len(todo):
+            rows = todo[unsaved:done]
+            _keep(table, keys.iloc[rows].assign(likeness=result[rows]))
+            unsaved = done
+        progress(Progress("confirm", done, len(todo)))
+    table.merge()
+    return result
+
+
+def _keys(images: pd.DataFrame, pairs: NDArray[np.int64], enough: float) -> pd.DataFrame:
+    """Name each pair by the pixels of its images; 0 stands for an image that could not be read."""
+    digests = np.array([int(value[:16], 16) if value else 0 for value in images["stored_pixel_sha256"].fillna("")])
+    digests = digests.astype(np.uint64)
+    return pd.DataFrame({"a": digests[pairs[:, 0]], "b": digests[pairs[:, 1]], "enough": np.float32(enough)})
+
+
+def _look_up(table: GrowingTable, keys: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    kept = table.read().to_pandas().drop_duplicates(["a", "b", "enough"])
+    found = keys.merge(kept, how="left", on=["a", "b", "enough"])["likeness"].to_numpy(np.float32)
+    known = ~np.isnan(found)
+    return np.where(known, found, 0).astype(np.float32), known
+
+
+def _keep(table: GrowingTable, rows: pd.DataFrame) -> None:
+    readable = rows[(rows["a"] != 0) & (rows["b"] != 0)]  # the others may be there the next time
+    table.add(pa.Table.from_pandas(readable, schema=_SCHEMA, preserve_index=False))
+
+
+def _in_parallel(
+    refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: float, jobs: int
+) -> Iterator[list[float]]:
     pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator", pre_dispatch="2*n_jobs")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        done = 0
-        for values in pool(delayed(_confirm)(refined, paths, chunk, enough) for chunk in _chunks(pairs)):
-            result[done : done + len(values)] = values
-            done += len(values)
-            progress(Progress("confirm", done, len(pairs)))
+        yield from pool(delayed(_confirm)(refined, paths, chunk, enough) for chunk in _chunks(pairs))
     finally:
         cv2.setNumThreads(threads)
-    return result
 
 
 def _chunks(pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -72,14 +72,14 @@ def find_duplicates(
     single = _first_of_each(images)
     candidates = _propose(images.loc[single], single, max_distance)
     involved = np.unique(candidates.pairs)
-    fingerprint_images(refined, manifest.iloc[involved], jobs=jobs, stage="compare", progress=progress)
+    stored = fingerprint_images(refined, manifest.iloc[involved], jobs=jobs, stage="compare", progress=progress)
     thumbnails = load_thumbnails(refined, images["path"].iloc[involved])
     similar = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs))
     alike = np.flatnonzero(similar >= MIN_THUMBNAIL)
     alike = alike[keep_nearest(candidates.pairs[alike], similar[alike])]
     near, distances = candidates.pairs[alike], candidates.distances[alike]
-    paths = images["path"].tolist()
-    correlations = confirm_pairs(refined, paths, near, enough=min_correlation, jobs=jobs, progress=progress)
+    within = np.searchsorted(involved, near)
+    correlations = confirm_pairs(refined, stored, within, enough=min_correlation, jobs=jobs, progress=progress)
     confirmed = correlations >= min_correlation
     near = near[confirmed]
     pairs = _describe_pairs(images, near, distances[confirmed], correlations[confirmed])

@@ -1,7 +1,5 @@
 """Fingerprint the stored images of a refined folder: in parallel, once each, and on from where it stopped."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,13 +9,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from radrefine.audit.collection import IMAGES
+from radrefine.audit.growing import GrowingTable
 from radrefine.errors import ImageError
-from radrefine.files import atomic_path
 from radrefine.fingerprints import (
     THUMBNAIL_SIZE,
     file_sha256,
@@ -31,7 +28,6 @@ from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
 FINGERPRINTS: Final = "fingerprints.parquet"
 
-_PARTS = ".fingerprints"
 _CHUNK = 64
 _ROWS_PER_PART = 4096
 
@@ -79,13 +75,14 @@ def fingerprint_images(
         stored_pixel_sha256, stored_phash, stored_blank and failure; `load_thumbnails` loads the rest.
     """
     wanted = pd.Series(_versions(rows).to_numpy(), index=rows["path"].to_numpy())
-    _merge_parts(refined)
-    missing = _missing(refined, wanted)
+    table = _table(refined)
+    table.merge()
+    missing = _missing(table, wanted)
     if missing:
         work = [(path, wanted[path], refined / IMAGES / path) for path in missing]
-        _fingerprint_all(refined, work, jobs, stage, progress)
-        _merge_parts(refined)
-    return _read_wanted(refined, wanted).reindex(rows["path"]).reset_index().set_index(rows.index)
+        _fingerprint_all(table, work, jobs, stage, progress)
+        table.merge()
+    return _read_wanted(table, wanted).reindex(rows["path"]).reset_index().set_index(rows.index)
 
 
 def load_thumbnails(refined: Path, paths: pd.Series) -> NDArray[np.uint8]:
@@ -100,13 +97,17 @@ def load_thumbnails(refined: Path, paths: pd.Series) -> NDArray[np.uint8]:
     """
     result = np.zeros((len(paths), THUMBNAIL_SIZE, THUMBNAIL_SIZE), np.uint8)
     position = pd.Series(np.arange(len(paths)), index=paths.to_numpy())
-    for batch in pq.ParquetFile(refined / FINGERPRINTS).iter_batches(_ROWS_PER_PART, columns=["path", "thumbnail"]):
+    for batch in _table(refined).batches(["path", "thumbnail"]):
         rows = batch.to_pandas().dropna()
         rows = rows[rows["path"].isin(position.index)]
         if len(rows):
             data = np.frombuffer(b"".join(rows["thumbnail"]), np.uint8)
             result[position[rows["path"]]] = data.reshape(-1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     return result
+
+
+def _table(refined: Path) -> GrowingTable:
+    return GrowingTable(refined / FINGERPRINTS, _SCHEMA)
 
 
 def _versions(rows: pd.DataFrame) -> pd.Series:
@@ -116,25 +117,20 @@ def _versions(rows: pd.DataFrame) -> pd.Series:
     return rows["source_sha256"].fillna("").astype(str).str[:16] + ":" + refined + ":" + fraction
 
 
-def _missing(refined: Path, wanted: pd.Series) -> list[str]:
-    if not (refined / FINGERPRINTS).exists():
-        return list(wanted.index)
-    known = pd.read_parquet(refined / FINGERPRINTS, columns=["path", "version", "stored_sha256"])
+def _missing(table: GrowingTable, wanted: pd.Series) -> list[str]:
+    known = table.read(["path", "version", "stored_sha256"]).to_pandas()
     # A file that could not be read at all (no permission, a dropped mount) is tried again.
     known = known[known["stored_sha256"].notna()]
     versions = known.drop_duplicates("path", keep="last").set_index("path")["version"].reindex(wanted.index)
     return list(wanted.index[(versions != wanted).to_numpy()])
 
 
-def _read_wanted(refined: Path, wanted: pd.Series) -> pd.DataFrame:
-    columns = [name for name in _SCHEMA.names if name != "thumbnail"]
-    if not (refined / FINGERPRINTS).exists():
-        return pd.DataFrame(columns=columns[1:], index=pd.Index([], name="path"))
-    table = pd.read_parquet(refined / FINGERPRINTS, columns=columns)
-    return table[table["path"].isin(wanted.index)].drop_duplicates("path", keep="last").set_index("path")
+def _read_wanted(table: GrowingTable, wanted: pd.Series) -> pd.DataFrame:
+    rows = table.read([name for name in _SCHEMA.names if name != "thumbnail"]).to_pandas()
+    return rows[rows["path"].isin(wanted.index)].drop_duplicates("path", keep="last").set_index("path")
 
 
-def _fingerprint_all(refined: Path, work: list[Work], jobs: int, stage: str, progress: ProgressCallback) -> None:
+def _fingerprint_all(table: GrowingTable, work: list[Work], jobs: int, stage: str, progress: ProgressCallback) -> None:
     done = failed = 0
     rows: list[Row] = []
     for chunk in _in_parallel(_fingerprint_chunk, _chunks(work), jobs):
@@ -143,10 +139,10 @@ def _fingerprint_all(refined: Path, work: list[Work], jobs: int, stage: str, pro
         failed += sum(row["failure"] is not None for row in chunk)
         progress(Progress(stage, done, len(work), {"failed": failed} if failed else {}))
         if len(rows) >= _ROWS_PER_PART:
-            _write_part(refined, rows)
+            table.add(pa.Table.from_pylist(rows, schema=_SCHEMA))
             rows = []
     if rows:
-        _write_part(refined, rows)
+        table.add(pa.Table.from_pylist(rows, schema=_SCHEMA))
 
 
 def _chunks(work: list[Work]) -> Iterator[list[Work]]:
@@ -189,27 +185,3 @@ def _fingerprint(path: str, version: str, place: Path) -> Row:
         "stored_blank": is_blank(image),
         "thumbnail": thumbnail(image).tobytes(),
     }
-
-
-def _write_part(refined: Path, rows: list[Row]) -> None:
-    folder = refined / _PARTS
-    folder.mkdir(exist_ok=True)
-    # Named by process and count: an interrupted run's parts stay beside those of the next one.
-    name = f"{len(list(folder.iterdir())):06d}-{os.getpid()}.parquet"
-    with atomic_path(folder / name) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), temporary, compression="zstd")
-
-
-def _merge_parts(refined: Path) -> None:
-    """Append the parts to `fingerprints.parquet`, one at a time, and remove them."""
-    folder = refined / _PARTS
-    parts = sorted(folder.glob("[0-9]*.parquet")) if folder.is_dir() else []
-    if not parts:
-        return
-    known = [refined / FINGERPRINTS] if (refined / FINGERPRINTS).exists() else []
-    target = refined / FINGERPRINTS
-    with atomic_path(target) as temporary, pq.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
-        for source in known + parts:
-            for batch in pq.ParquetFile(source).iter_batches(_ROWS_PER_PART):
-                writer.write_batch(batch)
-    shutil.rmtree(folder)

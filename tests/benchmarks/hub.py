@@ -1,7 +1,7 @@
 """Measure pushes to the loopback server.
 
     python tests/benchmarks/hub.py [--images 20000]      cut off, refused and resumed; peak memory
-    python tests/benchmarks/hub.py --source openrad.tar  clean, split, push with images, read back, compare
+    python tests/benchmarks/hub.py --source openrad.tar  clean, split, push with images, read back, compare, train
 
 Both print JSON.
 """
@@ -59,25 +59,34 @@ def _round_trip(source: Path, folder: Path) -> dict[str, object]:
     """Take a collection through the commands and compare what `load_dataset` gives with what was pushed."""
     with LoopbackHub(folder / "storage") as hub:
         os.environ |= _environment(hub) | {"HF_HOME": str(folder / "home")}
-        for command in (
-            ["clean", "--src", str(source), "--out", "refined", "--quiet"],
-            ["split", "refined", "--stratify", "--out", "split", "--quiet"],
-            [
-                "push",
-                "split",
-                "--repo-id",
-                "ada/images",
-                "--with-images",
-                "--license",
-                "other",
-                "--max-shard-size",
-                "5MB",
-            ],
-        ):
-            program = [sys.executable, "-c", "from cli.radrefine import main; main()", *command]
-            if subprocess.run(program, cwd=folder, check=False).returncode not in (0, 3):
-                raise SystemExit(f"radrefine {command[0]} failed")
-        return {**_compare(folder), "uploads": len(hub.uploads()), "uploaded_twice": _twice(hub)}
+        repository = ["--repo-id", "ada/images", "--with-images", "--license", "other", "--max-shard-size", "5MB"]
+        _call("radrefine", "clean", "--src", str(source), "--out", "refined", "--quiet", folder=folder)
+        _call("radrefine", "split", "refined", "--stratify", "--out", "split", "--quiet", folder=folder)
+        _call("radrefine", "push", "split", *repository, folder=folder)
+        return {
+            **_compare(folder),
+            "uploads": len(hub.uploads()),
+            "uploaded_twice": _twice(hub),
+            "finetune": _train(folder),
+        }
+
+
+def _call(program: str, *arguments: str, folder: Path) -> None:
+    """Run a command as a user does; failed images (code 3) are told in its tables and do not stop the measurement."""
+    code = f"from cli.{program} import main; main()"
+    if subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, check=False).returncode not in (0, 3):
+        raise SystemExit(f"{program} {arguments[0]} failed")
+
+
+def _train(folder: Path) -> dict[str, object]:
+    """Heat a model on a few images and finetune it for an epoch, both straight from the data set on the Hub."""
+    import pandas as pd
+
+    heat = ["--epochs", "1", "--limit-train", "256", "--limit-val", "64", "--quiet"]
+    _call("pgnm", "pretrain", "ada/images", "--out", "heated", *heat, folder=folder)
+    _call("pgnm", "finetune", "ada/images", "--from", "heated", "--out", "tuned", "--epochs", "1", folder=folder)
+    rows = pd.read_csv(folder / "tuned" / "metrics.csv")
+    return {"epochs": len(rows), **rows.iloc[-1].to_dict()}
 
 
 def _compare(folder: Path) -> dict[str, object]:

@@ -2,9 +2,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-from radrefine.audit.confirm import confirm_pairs, likeness, shrink
+from radrefine.audit import confirm, load_manifest
+from radrefine.audit.confirm import CONFIRMATIONS, confirm_pairs, likeness, shrink
+from radrefine.audit.hashing import fingerprint_images
+from radrefine.progress import Progress
 from tests.radrefine.pictures import brighter, smaller, with_calipers
 from tests.radrefine.refined import write_refined
 
@@ -40,14 +44,69 @@ def test_an_image_equals_itself_and_nothing_equals_a_flat_one() -> None:
     assert likeness(flat, flat) == 0
 
 
-def test_pairs_of_files_are_confirmed_whatever_the_number_of_jobs(tmp_path: Path) -> None:
+@pytest.fixture
+def images(tmp_path: Path) -> pd.DataFrame:
+    """Return the fingerprints of a refined folder: a frame, the same moved, another one, and a broken file."""
     files = [("CT/a/1.png", frame(1)), ("CT/a/2.png", moved(frame(1))), ("CT/a/3.png", frame(3)), ("CT/a/4.png", b"no")]
     write_refined(tmp_path, files)
-    pairs = np.array([[0, 1], [0, 2], [0, 3]])
+    return fingerprint_images(tmp_path, load_manifest(tmp_path), jobs=1)
 
-    one = confirm_pairs(tmp_path, [path for path, _ in files], pairs, jobs=1)
-    two = confirm_pairs(tmp_path, [path for path, _ in files], pairs, jobs=2)
+
+PAIRS = np.array([[0, 1], [0, 2], [0, 3]])
+
+
+def test_pairs_of_files_are_confirmed_whatever_the_number_of_jobs(tmp_path: Path, images: pd.DataFrame) -> None:
+    one = confirm_pairs(tmp_path, images, PAIRS, jobs=1)
+    (tmp_path / CONFIRMATIONS).unlink()
+    two = confirm_pairs(tmp_path, images, PAIRS, jobs=2)
 
     assert one[0] > 0.9 > 0.8 > one[1]
     assert one[2] == 0
     assert (one == two).all()
+
+
+def count_comparisons(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    seen: list[float] = []
+    monkeypatch.setattr(confirm, "likeness", lambda *pair, enough: (seen.append(enough), likeness(*pair))[1])
+    return seen
+
+
+def test_what_was_compared_is_not_compared_again(
+    tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = count_comparisons(monkeypatch)
+    first = confirm_pairs(tmp_path, images, PAIRS[1:], jobs=1)
+    both = confirm_pairs(tmp_path, images, PAIRS, jobs=1)
+    again = confirm_pairs(tmp_path, images, PAIRS[::-1], jobs=1)
+
+    assert len(seen) == 2  # the broken file is never compared
+    assert (both[1:] == first).all()
+    assert (again == both[::-1]).all()
+
+
+def test_another_threshold_or_another_cleaning_is_compared_anew(
+    tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirm_pairs(tmp_path, images, PAIRS[:1], jobs=1)
+    seen = count_comparisons(monkeypatch)
+    confirm_pairs(tmp_path, images, PAIRS[:1], enough=0.5, jobs=1)
+    confirm_pairs(tmp_path, images.assign(stored_pixel_sha256="ab" * 32), PAIRS[:1], jobs=1)
+
+    assert len(seen) == 2
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(
+    tmp_path: Path, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirm, "_PAIRS_PER_CHUNK", 1)
+    monkeypatch.setattr(confirm, "_PAIRS_PER_PART", 1)
+
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        confirm_pairs(tmp_path, images, PAIRS[:2], jobs=1, progress=stop)
+    seen = count_comparisons(monkeypatch)
+    confirm_pairs(tmp_path, images, PAIRS[:2], jobs=1)
+
+    assert len(seen) == 1

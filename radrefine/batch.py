@@ -153,6 +153,8 @@ def _check_places(source: Path, target: Path, options: CleanOptions) -> None:
         raise RefinedFolderError(f"{target} is not empty and was not made by radrefine clean; choose another --out")
     if options.link:
         _check_link(source, target)
+    if options.review is not None and options.masks is not None:
+        raise UsageError("--review decides on marks that are found, and with --masks none are; leave one of them out")
     if options.jobs < 0:
         raise UsageError(f"--jobs {options.jobs} is less than none; expected 0 for all processors, or a number")
     if options.limit is not None and options.limit < 1:

@@ -22,6 +22,9 @@ class CleanOptions:
     masks: Path | None = field(
         default=None, metadata={"help": "Folder or archive of corrections to apply instead of finding marks."}
     )
+    review: Path | None = field(
+        default=None, metadata={"help": "Table of decisions about single marks, as the report exports it."}
+    )
     link: bool = field(
         default=False,
         metadata={"help": "Hard links instead of copies: no extra space, but an edited output is an edited source."},

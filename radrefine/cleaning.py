@@ -21,6 +21,7 @@ from radrefine.journal import Journal, Known, is_written
 from radrefine.members import HeldBytes, Refusal
 from radrefine.outputs import STATE, boot, flush, remove, sweep_orphans
 from radrefine.progress import Progress, ProgressCallback
+from radrefine.review import Review, read_review
 from radrefine.schema import SCHEMA
 from radrefine.tables import TABLES, write_tables
 from radrefine.work import Outcome, Settings, Task, clean_chunk, failed, refine_recipe, refined_name, suspects, versions
@@ -60,6 +61,7 @@ class CleanRun:
         )
         self._recipe = refine_recipe(options.refine)
         self._corrections: Corrections | None = None
+        self._review = Review({}) if options.review is None else read_review(options.review.expanduser())
         # The feed of tasks runs in joblib's threads while the main thread takes the outcomes.
         self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
@@ -174,6 +176,9 @@ class CleanRun:
                 self._refuse(position, entry.path, str(error))
                 return None
             recipe = refine_recipe(self._options.refine, correction.stamp if correction is not None else "none")
+        decisions = self._review.by_path.get(path, ()) if refine else ()
+        # Only the images whose decisions changed are done again.
+        recipe = f"{recipe}-{self._review.stamp(path)}" if decisions else recipe
         known = self._journal.find(path)
         if path in self._in_work or (known is not None and known.seen and known.position != position):
             self._refuse(position, entry.path, "another file of the source has the same name in the refined folder")
@@ -184,7 +189,9 @@ class CleanRun:
                 self._keep(path, position, known)
                 return None
             sha256 = known.source_sha256
-        return Task(position, entry.path, path, refine, entry.stamp, recipe, entry.locator, sha256, correction)
+        return Task(
+            position, entry.path, path, refine, entry.stamp, recipe, entry.locator, sha256, correction, decisions
+        )
 
     def _is_usable(self, path: str, known: Known, recipe: str) -> bool:
         if known.seen:  # done in this run, before a worker died
@@ -275,11 +282,14 @@ class CleanRun:
             counts["failed"] = counts.get("failed", 0) + self._refused
         seconds = time.monotonic() - self._started
         summary = CleanSummary(self._out, counts, self._done, self._kept, seconds, self._notes)
+        self._review.write(self._out)
         if self._is_as_before():
             self._journal.discard()
+            self._notes += self._review.notes(self._out)
             return summary
         place_of = functools.partial(parse_label, layout=options.layout, modality=options.modality)
         write_tables(self._journal, self._out, place_of, timings=options.timings)
+        self._notes += self._review.notes(self._out)
         write_json(self._out / "run.json", self._describe(summary))
         flush(self._out)
         self._journal.finish()
@@ -300,7 +310,9 @@ class CleanRun:
             "schema": SCHEMA,
             "command": "clean",
             "source": {"path": str(self._catalog.source.path.resolve())},
-            "configuration": {**asdict(self._options), "masks": self._options.masks and str(self._options.masks)},
+            "configuration": {
+                name: str(value) if isinstance(value, Path) else value for name, value in asdict(self._options).items()
+            },
             "versions": versions(),
             "counts": summary.counts,
             "timings": {

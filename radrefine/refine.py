@@ -1,5 +1,6 @@
 """Refine one image: find the marks, fill them, check what is left."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -10,6 +11,7 @@ from radrefine.artifacts.outliers import residual_score
 from radrefine.errors import UsageError
 from radrefine.inpaint import Method, inpaint
 from radrefine.records import Image, Mask, RefineResult
+from radrefine.review import Decision, decide
 from radrefine.schema import KINDS
 
 _LEAST_SIDE: Final = 16
@@ -39,12 +41,15 @@ class RefineOptions:
             raise UsageError(f"--min-score must lie between 0 and 1, got {self.min_score}")
 
 
-def refine_image(image: Image, options: RefineOptions | None = None) -> RefineResult:
+def refine_image(
+    image: Image, options: RefineOptions | None = None, decisions: Sequence[Decision] = ()
+) -> RefineResult:
     """Find the burned-in marks of an image and fill them.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
         options: What to remove and how.
+        decisions: Those of a person about single marks; the pixels of a rejected one stay as they are.
 
     Returns:
         The refined image, equal to the input outside the mask; mask, findings and residual score.
@@ -57,7 +62,10 @@ def refine_image(image: Image, options: RefineOptions | None = None) -> RefineRe
         replace(found, removed=found.kind in options.remove and found.score >= options.min_score)
         for found in detection.findings
     ]
+    findings, rejected = decide(findings, decisions)
     mask = _removed_pixels(replace(detection, findings=findings))
+    if rejected:
+        mask &= ~_removed_pixels(replace(detection, findings=[replace(found, removed=True) for found in rejected]))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
     return RefineResult(filled, mask, findings, residual_score(filled, detection.field))
 

@@ -22,6 +22,7 @@ from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.members import DEFAULT_MAX_BYTES, FileLocator, Locator, read_bytes
 from radrefine.outputs import publish, publish_link, remove, temporary_folder
 from radrefine.refine import RefineOptions
+from radrefine.review import Decision
 
 # What stops the whole run rather than one image: going on would only repeat it a million times.
 _FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE)
@@ -40,6 +41,7 @@ class Task(NamedTuple):
         locator: How to read it.
         known_sha256: Hash that the file had when it was last done with the same recipe; None where it never was.
         correction: What to do to it, where corrections were given.
+        decisions: Those of a person about its marks.
     """
 
     position: int
@@ -51,6 +53,7 @@ class Task(NamedTuple):
     locator: Locator
     known_sha256: str | None = None
     correction: Correction | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -255,7 +258,7 @@ def _refine(settings: Settings, task: Task, data: bytes, sha256: str, header: He
     if settings.corrected:
         result = apply_correction(image, task.correction, settings.refine)
     else:
-        result = refine_image(image, settings.refine)
+        result = refine_image(image, settings.refine, task.decisions)
     masked = int(np.count_nonzero(result.mask))
     same_size = result.image.shape == image.shape
     if masked == 0 and same_size and header.format == "PNG" and task.path == task.source:

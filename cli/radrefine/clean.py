@@ -21,6 +21,9 @@ def clean(
     masks: Annotated[
         Path | None, typer.Option(help="Folder or archive of corrections to apply instead of finding marks.")
     ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Decisions about single marks, a review.csv exported by the report.")
+    ] = None,
     remove: Annotated[
         str | None, typer.Option(help="Kinds of marks to remove, separated by commas; by default all of them.")
     ] = None,
@@ -64,6 +67,7 @@ def clean(
         layout=layout,  # type: ignore[arg-type]  # checked when the source is opened
         modality=modality,
         masks=masks,
+        review=review,
         link=link,
         limit=limit,
         follow_links=follow_links,

@@ -35,7 +35,7 @@ HERE = CleanOptions(jobs=1, backend="threading")
 def blacken_bright_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where workers are threads, refine by a rule that these tests can predict; processes use the real one."""
 
-    def refine(image: Image, options: object) -> RefineResult:
+    def refine(image: Image, options: object, decisions: object = ()) -> RefineResult:
         mask = (image if image.ndim == 2 else image.min(axis=2)) > 200
         refined = image.copy()
         refined[mask] = 0
@@ -102,7 +102,7 @@ def test_refined_images_and_masks_agree_and_others_keep_their_bytes(make_collect
 def test_image_without_marks_keeps_its_bytes(
     make_collection: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = lambda image, options: RefineResult(image, np.zeros(image.shape[:2], bool))  # noqa: E731
+    nothing = lambda image, *_: RefineResult(image, np.zeros(image.shape[:2], bool))  # noqa: E731
     monkeypatch.setattr(radrefine.refine, "refine_image", nothing)
     source, out = make_collection(), tmp_path / "out"
 

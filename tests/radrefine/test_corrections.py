@@ -125,7 +125,7 @@ def test_folder_without_corrections_is_told(tmp_path: Path) -> None:
 def fill_bright_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refine by a rule that these tests can predict."""
 
-    def refine(image: Image, options: object) -> RefineResult:
+    def refine(image: Image, options: object, decisions: object = ()) -> RefineResult:
         mask = (image if image.ndim == 2 else image.min(axis=2)) > 200
         return RefineResult(inpaint(image, mask), mask)
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from radrefine.files import atomic_path
-from radrefine.outputs import flush
 from radrefine.work import Outcome
 
 COLUMNS: Final = Outcome._fields
@@ -36,6 +35,22 @@ _BATCH: Final = 8192
 def _type_of(column: str) -> type:
     annotation = Outcome.__annotations__[column]
     return next(kind for kind in _TYPES if annotation in (kind, kind | None))
+
+
+TableWriter = Callable[[Mapping[str, Sequence[Any]]], None]
+"""Adds rows to a table, given column by column; columns that the table does not have are passed over."""
+
+
+@contextlib.contextmanager
+def table_writer(final: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Yield a function that adds rows to a Parquet file, which stands under its name when the block ends."""
+    with atomic_path(final) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def write(columns: Mapping[str, Sequence[Any]]) -> None:
+            arrays = [pa.array(columns[field.name], field.type) for field in schema]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+        yield write
 
 
 class Known(NamedTuple):
@@ -120,18 +135,19 @@ class Journal:
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
-    def find(self, path: str) -> Known | None:
-        """Return what is known of the image at `path` in the refined folder."""
+    def find(self, paths: Sequence[str]) -> dict[str, Known]:
+        """Return what is known of the images at `paths` in the refined folder; those never seen are left out."""
+        marks = ", ".join("?" * len(paths))
         with self._held():
-            row = self._db.execute(f"SELECT {', '.join(Known._fields)} FROM images WHERE path = ?", (path,)).fetchone()
-        return None if row is None else Known(*row)
+            rows = self._db.execute(
+                f"SELECT path, {', '.join(Known._fields)} FROM images WHERE path IN ({marks})", paths
+            ).fetchall()
+        return {row[0]: Known(*row[1:]) for row in rows}
 
-    def keep(self, path: str, position: int, stamp: str) -> None:
-        """Note that the image at `path` is as it was."""
+    def keep(self, images: Iterable[tuple[int, str, str]]) -> None:
+        """Note that images are as they were: position, stamp and path in the refined folder of each."""
         with self._held():
-            self._db.execute(
-                "UPDATE images SET seen = 1, position = ?, stamp = ? WHERE path = ?", (position, stamp, path)
-            )
+            self._db.executemany("UPDATE images SET seen = 1, position = ?, stamp = ? WHERE path = ?", images)
 
     def store(self, outcomes: Iterable[Outcome]) -> None:
         """Note what became of images."""
@@ -166,13 +182,13 @@ class Journal:
             self._db.execute("DELETE FROM images WHERE seen = 0")
         yield from gone
 
-    def rows(self, columns: Iterable[str] = COLUMNS, where: str = "1") -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the images in the order of the source, some thousand rows at a time."""
+    def columns(self) -> Iterator[dict[str, Sequence[Any]]]:
+        """Yield the images in the order of the source, column by column, some thousand rows at a time."""
         with self._held():
             self._db.execute("CREATE INDEX IF NOT EXISTS by_position ON images (position)")
-            cursor = self._db.execute(f"SELECT {', '.join(columns)} FROM images WHERE {where} ORDER BY position, path")
-            while batch := cursor.fetchmany(_BATCH):
-                yield batch
+            cursor = self._db.execute(f"SELECT {', '.join(COLUMNS)} FROM images ORDER BY position, path")
+            while rows := cursor.fetchmany(_BATCH):
+                yield dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
 
     def failures(self) -> list[tuple[str, str, str]]:
         """Return (path, stage, reason) of every file that did not make it, in the order of the source."""
@@ -195,25 +211,18 @@ class Journal:
             )
             return {status: (count, mean) for status, count, mean in rows}
 
-    def finish(self) -> None:
-        """Turn the journal into its final form and close it."""
-        fields = [pa.field(name, _TYPES[_type_of(name)][1]) for name in _FINISHED_COLUMNS]
+    @contextlib.contextmanager
+    def final_form(self) -> Iterator[TableWriter]:
+        """Yield a function that adds images to the Parquet file that the journal becomes when it is finished."""
         with self._held():
             rows = self._db.execute("SELECT key, value FROM meta WHERE key != 'boot' ORDER BY key")
             meta = {f"radrefine.{key}": value for key, value in rows}
-        schema = pa.schema(fields, metadata=meta)
-        with atomic_path(self._finished) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in self.rows(_FINISHED_COLUMNS):
-                arrays = [
-                    pa.array(values, field.type) for values, field in zip(zip(*batch, strict=True), fields, strict=True)
-                ]
-                writer.write_batch(pa.record_batch(arrays, schema=schema))
-        flush(self._path.parent)
-        self.close()
-        self._path.unlink()
+        fields = [(name, _TYPES[_type_of(name)][1]) for name in _FINISHED_COLUMNS]
+        with table_writer(self._finished, pa.schema(fields, metadata=meta)) as write:
+            yield write
 
-    def discard(self) -> None:
-        """Close the journal and leave its final form, from which it was read, as it is."""
+    def finish(self) -> None:
+        """Close the journal and remove its working form; the final form, written before, stays."""
         self.close()
         self._path.unlink()
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ STATE: Final = ".radrefine"
 """Folder inside a refined folder that holds what a later run needs."""
 
 _TEMPORARY: Final = "tmp"
+_PORTION: Final = 256
 # ioctl of Linux that lets two files share their blocks until one is changed.
 _FICLONE: Final = 0x40049409
 _HOST: Final = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:32]
@@ -65,20 +66,22 @@ def sweep(out: Path) -> None:
     Path(temporary_folder(out)).mkdir(parents=True, exist_ok=True)
 
 
-def sweep_orphans(out: str, is_known: Callable[[str], bool]) -> None:
+def sweep_orphans(out: str, known: Callable[[Sequence[str]], Container[str]]) -> None:
     """Remove images and masks that a killed run wrote and no later run took over.
 
     Args:
         out: The refined folder.
-        is_known: Tells whether an image of that path belongs to the result.
+        known: Tells which of some paths are images that belong to the result.
     """
     for folder in ("images", "masks"):
         root = f"{out}/{folder}"
         for place, _, names in os.walk(root):
-            for name in names:
-                path = f"{place}/{name}"
-                if not is_known(path[len(root) + 1 :]):
-                    remove(path)
+            for start in range(0, len(names), _PORTION):
+                paths = [f"{place}/{name}"[len(root) + 1 :] for name in names[start : start + _PORTION]]
+                belonging = known(paths)
+                for path in paths:
+                    if path not in belonging:
+                        remove(f"{root}/{path}")
 
 
 def boot() -> str:

@@ -3,16 +3,15 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from radrefine.catalog import Place
 from radrefine.files import atomic_path
-from radrefine.journal import Journal
+from radrefine.journal import Journal, table_writer
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
 
 TABLES: Final = ("manifest.parquet", "findings.parquet", "failures.csv", "run.json")
@@ -33,16 +32,10 @@ _FINDINGS: Final = pa.schema(
         ("removed", pa.bool_()),
     ]
 )
-# Columns that the manifest takes from the journal as they are; the others follow from the path and the findings.
-_STORED: Final = tuple(
-    name
-    for name in MANIFEST_COLUMNS
-    if name not in ("label", "modality", "anatomy", "pathology") and not name.startswith("n_")
-)
 
 
 def write_tables(journal: Journal, out: Path, place_of: Callable[[str], Place], *, timings: bool = False) -> None:
-    """Write `manifest.parquet`, `findings.parquet` and `failures.csv`.
+    """Write `manifest.parquet`, `findings.parquet`, `failures.csv` and the final form of the journal.
 
     Args:
         journal: What became of every image.
@@ -50,49 +43,39 @@ def write_tables(journal: Journal, out: Path, place_of: Callable[[str], Place], 
         place_of: Gives label, modality, anatomy and pathology of a path in the source.
         timings: Whether `elapsed_ms` is filled in; the manifest then differs from run to run.
     """
-    _write_manifest(journal, out / "manifest.parquet", place_of, timings)
-    _write_findings(journal, out / "findings.parquet")
+    with (
+        journal.final_form() as write_journal,
+        table_writer(out / "manifest.parquet", _MANIFEST) as write_manifest,
+        table_writer(out / "findings.parquet", _FINDINGS) as write_findings,
+    ):
+        for columns in journal.columns():
+            write_journal(columns)
+            findings = [None if text is None else json.loads(text) for text in columns["findings"]]
+            more = _derived(columns, findings, place_of)
+            if not timings:
+                more["elapsed_ms"] = [None] * len(findings)
+            write_manifest({**columns, **more})
+            rows = [(path, *row) for path, found in zip(columns["path"], findings, strict=True) for row in found or ()]
+            if rows:
+                write_findings(dict(zip(FINDING_COLUMNS, zip(*rows, strict=True), strict=True)))
     with atomic_path(out / "failures.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FAILURE_COLUMNS)
         writer.writerows(journal.failures())
 
 
-def _write_manifest(journal: Journal, final: Path, place_of: Callable[[str], Place], timings: bool) -> None:
-    with atomic_path(final) as path, pq.ParquetWriter(path, _MANIFEST, compression="zstd") as writer:
-        for batch in journal.rows((*_STORED, "source", "findings")):
-            columns: dict[str, Any] = dict(zip((*_STORED, "source", "findings"), zip(*batch, strict=True), strict=True))
-            places = [place_of(source) for source in columns["source"]]
-            columns |= dict(zip(Place._fields, zip(*places, strict=True), strict=True))
-            columns |= _counts(columns["findings"], columns["phash"])
-            columns["blank"] = [None if value is None else bool(value) for value in columns["blank"]]
-            if not timings:
-                columns["elapsed_ms"] = [None] * len(batch)
-            arrays = [pa.array(columns[field.name], field.type) for field in _MANIFEST]
-            writer.write_batch(pa.record_batch(arrays, schema=_MANIFEST))
-
-
-def _counts(findings: tuple[str | None, ...], decoded: tuple[str | None, ...]) -> dict[str, list[int | None]]:
-    """Count the marks of each kind per image; null where the image was never looked at."""
-    zero = dict.fromkeys(KINDS, 0)
-    empty: dict[str, int | None] = dict.fromkeys(KINDS, None)
-    rows: list[dict[str, Any]] = []
-    for text, phash in zip(findings, decoded, strict=True):
-        if text is not None:
-            rows.append({**zero, **Counter(row[0] for row in json.loads(text))})
-        else:
-            rows.append(empty if phash is None else zero)
-    return {f"n_{kind}": [row[kind] for row in rows] for kind in KINDS}
-
-
-def _write_findings(journal: Journal, final: Path) -> None:
-    with atomic_path(final) as path, pq.ParquetWriter(path, _FINDINGS, compression="zstd") as writer:
-        for rows in _finding_rows(journal):
-            columns = zip(*rows, strict=True)
-            arrays = [pa.array(values, field.type) for values, field in zip(columns, _FINDINGS, strict=True)]
-            writer.write_batch(pa.record_batch(arrays, names=list(FINDING_COLUMNS)))
-
-
-def _finding_rows(journal: Journal) -> Iterator[list[tuple[Any, ...]]]:
-    for batch in journal.rows(("path", "findings"), where="findings IS NOT NULL"):
-        yield [(path, *row) for path, text in batch for row in json.loads(text)]
+def _derived(
+    columns: Mapping[str, Sequence[Any]], findings: Sequence[list[Any] | None], place_of: Callable[[str], Place]
+) -> dict[str, Sequence[Any]]:
+    """Return the columns of the manifest that follow from the paths and the findings."""
+    places = [place_of(source) for source in columns["source"]]
+    derived: dict[str, Sequence[Any]] = dict(zip(Place._fields, zip(*places, strict=True), strict=True))
+    derived["blank"] = [None if value is None else bool(value) for value in columns["blank"]]
+    # No count where the image was never looked at.
+    counted = [
+        None if phash is None else Counter(row[0] for row in found or ())
+        for found, phash in zip(findings, columns["phash"], strict=True)
+    ]
+    for kind in KINDS:
+        derived[f"n_{kind}"] = [None if counts is None else counts[kind] for counts in counted]
+    return derived

@@ -441,7 +441,7 @@ def test_error_in_the_source_ends_the_run_rather_than_hanging_it(
             raise RuntimeError("a fault while listing")
         return "recipe"
 
-    monkeypatch.setattr("radrefine.cleaning.refined_name", lambda path: look() and path + ".png")
+    monkeypatch.setattr("radrefine.agenda.refined_name", lambda path: look() and path + ".png")
     result: list[CleanSummary | BaseException] = []
 
     def run() -> None:

@@ -1,7 +1,7 @@
-"""Tissue that looks like marks and is none: needles, specular spots, bone edges, reverberation, colour flow."""
+"""Tissue that looks like marks and is none: needles, bone, pleura, fascia, calcifications, gas, colour flow."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from radrefine.records import Image
 
 Generator = np.random.Generator
 _Light = NDArray[np.float32]
+_Points = Sequence[tuple[float, float]]
 
 
 def add_clutter(image: Image, rng: Generator, count: int | None = None) -> Image:
@@ -24,94 +25,247 @@ def add_clutter(image: Image, rng: Generator, count: int | None = None) -> Image
     Returns:
         A new image of the same shape and dtype.
     """
-    light = np.zeros(image.shape[:2], np.float32)
+    light: _Light = np.zeros(image.shape[:2], np.float32)
     for _ in range(int(rng.integers(1, 5)) if count is None else count):
         _ECHOES[int(rng.integers(len(_ECHOES)))](light, rng)
-    # Echoes keep the grain of the tissue around them: speckle multiplies, it is not added.
-    grain = cv2.GaussianBlur(rng.standard_normal(light.shape, np.float32), (0, 0), sigmaX=1.6, sigmaY=0.8)
-    light = light * np.clip(1 + grain * np.float32(0.9), 0.2, 1.8)
+    shade = 1 + np.minimum(light, 0)
+    light = np.maximum(light, 0) * _grain(light.shape, rng) * _answering(image)
+    light = np.minimum(light, np.float32(1.0 if rng.random() < 0.3 else 0.92))
     if image.ndim == 3:
-        light = np.repeat(light[..., None], 3, axis=2)
-    brightened = image + (255 - image) * np.clip(light, 0, 0.95)
-    out = np.rint(np.clip(brightened, 0, 255)).astype(np.uint8)
+        light, shade = np.repeat(light[..., None], 3, axis=2), np.repeat(shade[..., None], 3, axis=2)
+    below = image.astype(np.float32) * np.maximum(shade, 0)
+    out = np.rint(below + (255 - below) * light).astype(np.uint8)
     return _with_flow(out, rng) if image.ndim == 3 and rng.random() < 0.25 else out
 
 
-def _stroke(light: _Light, points: list[tuple[float, float]], width: float, strength: float, blur: float) -> None:
-    sheet = np.zeros(light.shape, np.uint8)
-    fixed = np.rint(np.asarray(points) * 16).astype(np.int32)
+def _answering(image: Image) -> _Light:
+    """Return how much the tissue around each pixel answers: next to nothing echoes in the black beyond it."""
+    grey = image if image.ndim == 2 else np.ascontiguousarray(image[..., 1])
+    small = cv2.blur(cv2.resize(grey, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA), (5, 5))
+    level = np.clip(np.float32(0.25) + small.astype(np.float32) / np.float32(40), 0, 1)
+    return np.asarray(cv2.resize(level, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _grain(shape: tuple[int, ...], rng: Generator) -> _Light:
+    # Echoes keep the grain of the tissue around them: speckle multiplies, it is not added.
+    zoom = float(rng.uniform(1.0, 3.0))
+    # Coarse grain is made on a smaller sheet: faster, and as smooth as a magnified picture.
+    white = rng.standard_normal((round(shape[0] / zoom) + 2, round(shape[1] / zoom) + 2), np.float32)
+    small = cv2.GaussianBlur(white, (0, 0), sigmaX=float(rng.uniform(1.0, 2.4)), sigmaY=float(rng.uniform(0.5, 0.9)))
+    grain = cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    strength = float(rng.uniform(0.1, 0.42)) / max(1e-6, float(small[::4, ::4].std()))
+    return np.asarray(np.clip(1 + grain * np.float32(strength), 0.25, 1.6), np.float32)
+
+
+def _stroke(light: _Light, points: _Points, width: float, strength: float, blur: float) -> None:
+    """Add a soft line to `light`, in place; a negative strength darkens."""
+    path = np.asarray(points, np.float64)
+    margin = width + 3 * max(0.4, blur) + 2
+    x0, y0 = np.maximum(np.floor(path.min(axis=0) - margin), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(path.max(axis=0) + margin), light.shape[::-1]).astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return
+    sheet = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    fixed = np.rint((path - (x0, y0)) * 16).astype(np.int32)
     cv2.polylines(sheet, [fixed], False, 255, max(1, round(width)), cv2.LINE_AA, 4)
-    soft = cv2.GaussianBlur(sheet.astype(np.float32), (0, 0), sigmaX=max(0.4, blur), sigmaY=max(0.3, blur * 0.6))
-    light += soft * np.float32(strength / 255)
+    soft = cv2.GaussianBlur(sheet, (0, 0), sigmaX=max(0.4, blur), sigmaY=max(0.3, blur * 0.6))
+    light[y0:y1, x0:x1] += soft * np.float32(strength / 255)
 
 
-def _place(light: _Light, rng: Generator) -> tuple[float, float]:
+def _patch(light: _Light, centre: tuple[float, float], axes: tuple[float, float], strength: float) -> None:
+    """Add a soft ellipse to `light`, in place; a negative strength darkens."""
+    x0, x1 = max(0, int(centre[0] - 2 * axes[0])), min(light.shape[1], int(centre[0] + 2 * axes[0]) + 1)
+    y0, y1 = max(0, int(centre[1] - 2 * axes[1])), min(light.shape[0], int(centre[1] + 2 * axes[1]) + 1)
+    if x1 <= x0 or y1 <= y0:
+        return
+    x = ((np.arange(x0, x1, dtype=np.float32) - np.float32(centre[0])) / np.float32(axes[0])) ** 2
+    y = ((np.arange(y0, y1, dtype=np.float32) - np.float32(centre[1])) / np.float32(axes[1])) ** 2
+    light[y0:y1, x0:x1] += np.exp(-((x[None] + y[:, None]) ** 2)) * np.float32(strength)
+
+
+def _spot(light: _Light, rng: Generator) -> tuple[float, float]:
     return float(rng.uniform(0, light.shape[1])), float(rng.uniform(0, light.shape[0]))
 
 
+def _scale(light: _Light, rng: Generator) -> float:
+    """Return a magnification: structures of the same tissue are small on one screen and large on another."""
+    return float(np.exp(rng.normal(0, 0.4)) * light.shape[1] / 256)
+
+
+def _curve(rng: Generator, at: tuple[float, float], half: float, sag: float) -> list[tuple[float, float]]:
+    tilt = float(rng.normal(0, 0.25))
+    bend = float(rng.normal(0, 0.3)) * sag
+    t = np.linspace(-1, 1, 17)
+    return [(at[0] + half * float(s), at[1] + half * tilt * float(s) + float(sag * s * s + bend * s**3)) for s in t]
+
+
 def _needle(light: _Light, rng: Generator) -> None:
-    x, y = _place(light, rng)
-    length, turn = float(rng.uniform(0.3, 0.8)) * light.shape[1], float(rng.choice([-1, 1]) * rng.uniform(0.2, 0.9))
+    (x, y), width = _spot(light, rng), float(rng.uniform(1, 2.6))
+    length, turn = float(rng.uniform(0.3, 0.8)) * light.shape[1], float(rng.choice([-1, 1]) * rng.uniform(0.1, 0.9))
     step = length * math.cos(turn), length * math.sin(turn)
-    for echo in range(int(rng.integers(1, 4))):  # the needle and its reverberations below it
-        down = echo * 0.03 * light.shape[0]
-        points = [(x, y + down), (x + step[0], y + down + step[1])]
-        _stroke(light, points, 1.5, 0.8 / (1 + 1.5 * echo), float(rng.uniform(0.6, 1.4)))
+    apart = float(rng.uniform(0.015, 0.05)) * light.shape[0]
+    bow, blur = float(rng.normal(0, 0.01)) * length, float(rng.uniform(0.7, 1.8))
+    t = np.linspace(0, 1, 9)
+    path = [(x + step[0] * float(s), y + step[1] * float(s) + bow * math.sin(math.pi * s)) for s in t]
+    bright = np.clip(rng.normal(0.7, 0.3, len(t)), 0.1, 1.1)
+    for echo in range(int(rng.integers(1, 5))):  # the needle and its reverberations below it
+        for number in range(len(path) - 1):  # it is seen where the beam meets it squarely
+            points = [(px, py + echo * apart) for px, py in path[number : number + 2]]
+            _stroke(light, points, width, float(bright[number]) / (1 + 1.5 * echo), blur)
 
 
 def _spots(light: _Light, rng: Generator) -> None:
-    centre, spread = _place(light, rng), 0.15 * light.shape[1]
-    for _ in range(int(rng.integers(2, 12))):
+    """Specular spots and calcifications, some with a shadow, some in a row."""
+    centre, zoom = _spot(light, rng), _scale(light, rng)
+    spread = float(rng.uniform(0.03, 0.2)) * light.shape[1]
+    shadows, row = rng.random() < 0.4, rng.random() < 0.25
+    for number in range(int(rng.integers(2, 14))):
         at = rng.normal(centre, spread)
-        size = float(rng.uniform(0.5, 2.2))
+        if row:
+            at = np.array([centre[0] + number * spread * 0.4, centre[1] + rng.normal(0, spread * 0.08)])
+        size = float(rng.uniform(0.4, 2.4)) * zoom
         points = [(float(at[0]) - size, float(at[1])), (float(at[0]) + size, float(at[1]))]
-        _stroke(light, points, 1.5, float(rng.uniform(0.4, 1.0)), float(rng.uniform(0.5, 1.2)))
+        _stroke(light, points, 1.6 * zoom, float(rng.uniform(0.5, 1.2)), float(rng.uniform(0.5, 1.3)) * zoom)
+        if shadows:
+            _stroke(light, [(at[0], at[1] + 3 * zoom), (at[0], at[1] + 40 * zoom)], 2.5 * zoom, -0.5, 1.2 * zoom)
 
 
-def _arc(light: _Light, rng: Generator) -> None:
-    x, y = _place(light, rng)
-    half, sag = float(rng.uniform(0.05, 0.25)) * light.shape[1], float(rng.normal(0, 0.06)) * light.shape[0]
-    tilt = float(rng.normal(0, 0.25))
-    t = np.linspace(-1, 1, 24)
-    points = [(x + half * float(s), y + half * tilt * float(s) + sag * float(s * s)) for s in t]
-    _stroke(light, points, float(rng.uniform(1, 3.5)), float(rng.uniform(0.4, 0.95)), float(rng.uniform(0.6, 1.5)))
+def _fascia(light: _Light, rng: Generator) -> None:
+    """One bright sheath or several in parallel, straight or bent."""
+    at, half = _spot(light, rng), float(rng.uniform(0.06, 0.5)) * light.shape[1]
+    points = _curve(rng, at, half, float(rng.normal(0, 0.06)) * light.shape[0])
+    width, apart = float(rng.uniform(1, 3.5)), float(rng.uniform(4, 14))
+    for number in range(1 if rng.random() < 0.5 else int(rng.integers(2, 6))):
+        shifted = [(x + float(rng.normal(0, 3)), y + number * apart) for x, y in points]
+        _stroke(light, shifted, width, float(rng.uniform(0.3, 0.95)), float(rng.uniform(0.5, 1.6)))
+
+
+def _bone(light: _Light, rng: Generator) -> None:
+    """The bright edge of a bone with its shadow below it."""
+    zoom, at = _scale(light, rng), _spot(light, rng)
+    half = float(rng.uniform(0.08, 0.4)) * light.shape[1]
+    points = _curve(rng, at, half, float(rng.uniform(-0.25, 0.35)) * half)
+    _patch(light, (at[0], at[1] + half * 0.9), (half, half * 0.8), -float(rng.uniform(0.5, 1.0)))
+    strength = float(rng.uniform(0.8, 1.6))
+    _stroke(light, points, float(rng.uniform(1.5, 5)) * zoom, strength, float(rng.uniform(1.0, 3.0)) * zoom)
+    for echo in range(int(rng.integers(0, 3))):
+        again = [(x, y + (echo + 1) * 12 * zoom) for x, y in points]
+        _stroke(light, again, 2 * zoom, 0.25 / (1 + echo), 1.5 * zoom)
+
+
+def _pleura(light: _Light, rng: Generator) -> None:
+    """The pleural line from side to side, A-lines at equal distances below it, at times B-lines down from it."""
+    width, height = light.shape[1], light.shape[0]
+    depth = float(rng.uniform(0.12, 0.4)) * height
+    points = _curve(rng, (width / 2, depth), width * 0.6, float(rng.normal(0, 0.02)) * height)
+    thick = float(rng.uniform(1.2, 3.5))
+    for echo in range(int(rng.integers(1, 5))):
+        shifted = [(x, y + echo * depth) for x, y in points]
+        _stroke(light, shifted, thick, 1.0 * float(rng.uniform(0.35, 0.7)) ** echo, float(rng.uniform(0.6, 1.6)))
+    for _ in range(int(rng.integers(0, 4))):
+        x = float(rng.uniform(0, width))
+        lean = float(rng.normal(0, 0.05)) * height
+        _stroke(light, [(x, depth), (x + lean, height)], float(rng.uniform(3, 12)), 0.35, float(rng.uniform(2, 5)))
 
 
 def _reverberation(light: _Light, rng: Generator) -> None:
-    x, y = _place(light, rng)
-    half, gap = float(rng.uniform(0.02, 0.1)) * light.shape[1], float(rng.uniform(0.015, 0.04)) * light.shape[0]
-    for echo in range(int(rng.integers(3, 8))):
+    """A comet tail or ring-down: short bars of equal distance below a reflector."""
+    (x, y), zoom = _spot(light, rng), _scale(light, rng)
+    half, gap = float(rng.uniform(2, 22)) * zoom, float(rng.uniform(3, 10)) * zoom
+    for echo in range(int(rng.integers(3, 9))):
         points = [(x - half, y + echo * gap), (x + half, y + echo * gap)]
-        _stroke(light, points, 1.2, 0.8 * 0.75**echo, float(rng.uniform(0.5, 1.2)))
+        half *= float(rng.uniform(0.75, 1.0))
+        _stroke(light, points, 1.2 * zoom, 0.9 * 0.75**echo, float(rng.uniform(0.5, 1.2)))
+
+
+def _gas(light: _Light, rng: Generator) -> None:
+    """A bright ragged cap and dirty streaks below it."""
+    (x, y), half = _spot(light, rng), float(rng.uniform(0.03, 0.15)) * light.shape[1]
+    for _ in range(int(rng.integers(3, 9))):
+        at = x + float(rng.normal(0, half)), y + float(rng.normal(0, half * 0.15))
+        _patch(light, at, (half * float(rng.uniform(0.2, 0.6)), half * 0.15 + 1), float(rng.uniform(0.4, 1.0)))
+        _stroke(light, [at, (at[0], at[1] + 6 * half)], float(rng.uniform(1, 4)), 0.15, 2.0)
 
 
 def _crossing(light: _Light, rng: Generator) -> None:
     """Two fibres that cross: the nearest thing to a caliper that tissue makes."""
-    x, y = _place(light, rng)
+    (x, y), zoom = _spot(light, rng), _scale(light, rng)
     for turn in (float(rng.normal(0.1, 0.3)), float(rng.normal(1.2, 0.5))):
-        half = float(rng.uniform(3, 14)) * light.shape[1] / 256
+        half = float(rng.uniform(3, 14)) * zoom
         step = half * math.cos(turn), half * math.sin(turn)
         points = [(x - step[0], y - step[1]), (x + step[0], y + step[1])]
         _stroke(light, points, 1.2, float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.7, 1.6)))
 
 
-_ECHOES: tuple[Callable[[_Light, Generator], None], ...] = (_needle, _spots, _arc, _reverberation, _crossing)
+def _wall(light: _Light, rng: Generator) -> None:
+    """A closed bright wall, thin as a vessel's or a follicle's, or thick and double as a skull's."""
+    (x, y), skull = _spot(light, rng), rng.random() < 0.4
+    a = float(rng.uniform(0.15, 0.45) if skull else rng.uniform(0.02, 0.12)) * light.shape[1]
+    b, turn = a * float(rng.uniform(0.6, 1.0)), float(rng.uniform(0, math.pi))
+    _patch(light, (x, y), (a * 0.8, b * 0.8), -float(rng.uniform(0.2, 0.9)))
+    strength = float(rng.uniform(0.5, 1.1))
+    for ring in range(2 if skull and rng.random() < 0.5 else 1):
+        angles = np.linspace(0, 2 * math.pi, 49) + float(rng.uniform(0, 6))
+        # Walls fade where they run along the beam.
+        for start in range(0, 48, 6):
+            part = angles[start : start + 7]
+            size = 1 - 0.06 * ring
+            points = [
+                (
+                    x + size * (a * math.cos(t) * math.cos(turn) - b * math.sin(t) * math.sin(turn)),
+                    y + size * (a * math.cos(t) * math.sin(turn) + b * math.sin(t) * math.cos(turn)),
+                )
+                for t in part
+            ]
+            steep = abs(points[-1][1] - points[0][1]) / max(1.0, math.dist(points[0], points[-1]))
+            width, blur = (float(rng.uniform(1.5, 4)), 1.8) if skull else (1.2, 0.9)
+            _stroke(light, points, width, strength * (1 - 0.8 * steep), blur * float(rng.uniform(0.7, 1.4)))
+
+
+def _glare(light: _Light, rng: Generator) -> None:
+    """A region driven into saturation."""
+    at = _spot(light, rng)
+    size = rng.uniform(0.03, 0.25, 2) * light.shape[1]
+    _patch(light, at, (float(size[0]), float(size[1]) * 0.6), float(rng.uniform(0.5, 1.5)))
+
+
+_ECHOES: tuple[Callable[[_Light, Generator], None], ...] = (
+    _needle,
+    _spots,
+    _fascia,
+    _bone,
+    _pleura,
+    _reverberation,
+    _gas,
+    _crossing,
+    _wall,
+    _glare,
+)
 
 
 def _with_flow(image: Image, rng: Generator) -> Image:
-    """Add colour Doppler flow: blocky blobs in red to yellow or blue to cyan."""
+    """Add colour Doppler flow: blocky or smooth blobs in red to yellow or blue to cyan, at times aliased."""
     height, width = image.shape[:2]
-    small = rng.standard_normal((max(4, height // 3), max(4, width // 3)), np.float32)
-    blurred = cv2.GaussianBlur(small, (0, 0), float(rng.uniform(2, 6)))
-    blocks = np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_NEAREST), np.float32)
-    smooth: _Light = np.asarray(blocks / max(1e-6, float(blocks.std())), np.float32)
-    x, y = _place(smooth, rng)
+    block = int(rng.integers(1, 4))
+    small = rng.standard_normal((max(4, height // block), max(4, width // block)), np.float32)
+    blurred = cv2.GaussianBlur(small, (0, 0), float(rng.uniform(2, 9)) / block + 0.5)
+    way = cv2.INTER_NEAREST if rng.random() < 0.6 else cv2.INTER_LINEAR
+    blocks = np.asarray(cv2.resize(blurred, (width, height), interpolation=way), np.float32)
+    smooth: _Light = np.asarray(blocks / max(1e-6, float(blocks[::3, ::3].std())), np.float32)
+    x, y = _spot(smooth, rng)
     rows, columns = np.ogrid[:height, :width]
-    near = ((columns - x) / (0.2 * width)) ** 2 + ((rows - y) / (0.15 * height)) ** 2 < 1
-    flow = (smooth > rng.uniform(0.8, 1.6)) & near
-    speed = np.clip((smooth - 0.8) / 2, 0, 1)[..., None]
-    toward = np.concatenate([120 + 135 * speed, 200 * speed**2, 0 * speed], axis=2)
-    colours = toward if rng.random() < 0.6 else toward[..., ::-1]
+    reach = rng.uniform(0.08, 0.3, 2)
+    near = ((columns - x) / (reach[0] * width)) ** 2 + ((rows - y) / (reach[1] * height)) ** 2 < 1
+    floor = float(rng.uniform(0.4, 1.4))
+    flow = (smooth > floor) & near
+    speed = np.clip((smooth[flow] - floor) / 2, 0, 1)
+    if rng.random() < 0.3:  # faster than the scale: the colours wrap around
+        speed = np.where(speed > 0.4, speed - 0.8, speed)
+    if rng.random() < 0.6:
+        speed = -speed
+    fast = np.abs(speed)
+    warm = np.stack([100 + 155 * np.minimum(1, 1.6 * fast), 230 * fast**1.5, 10 * fast], axis=-1)
+    colours = np.where((speed >= 0)[..., None], warm, warm[..., ::-1])
     out = image.copy()
-    out[flow] = np.rint(colours[flow]).astype(np.uint8)
+    out[flow] = np.rint(np.minimum(colours, 255)).astype(np.uint8)
     return out

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.errors import UsageError
-from radrefine.marks.calipers import SHAPES, draw_measurement
+from radrefine.marks.arrows import draw_arrow
+from radrefine.marks.calipers import SHAPES, draw_line_alone, draw_measurement
 from radrefine.marks.fonts import FONTS
-from radrefine.marks.ink import VISIBLE, Colour, Mark, Style, stamp
-from radrefine.marks.labels import draw_label, draw_settings
-from radrefine.marks.overlays import draw_colour_overlay, draw_ui_bar
-from radrefine.marks.symbols import draw_arrow, draw_body_marker, draw_probe_mark, draw_ticks
+from radrefine.marks.ink import VISIBLE, Colour, Mark, Style, stamp, strongest
+from radrefine.marks.interface import draw_ui_bar
+from radrefine.marks.labels import draw_header, draw_label, draw_settings
+from radrefine.marks.layout import Layout
+from radrefine.marks.overlays import draw_colour_overlay
+from radrefine.marks.pictograms import draw_body_marker
+from radrefine.marks.probes import draw_probe_mark
+from radrefine.marks.rulers import draw_ticks
 from radrefine.records import Finding, Image, Mask
 from radrefine.schema import KINDS
 
@@ -21,18 +26,21 @@ DRAWN_KINDS = tuple(kind for kind in KINDS if kind != "outlier")
 """Kinds that can be drawn: all but "outlier", which is a verdict of the final check and not a mark."""
 
 _TRIES = 8
-# How often each kind begins a group of marks when the caller names none; as screens have them.
+# How often each kind begins a group of marks when the caller names none: on a picture that is all scan, and on a
+# screen with room beside the scan.
 _WEIGHTS = {
-    "caliper": 5,
-    "dotted_line": 2,
-    "text": 4,
-    "body_marker": 1.5,
-    "probe_mark": 2,
-    "tick": 1.5,
-    "arrow": 1.5,
-    "colour_overlay": 1,
-    "ui_bar": 0.8,
+    "caliper": (5, 3),
+    "dotted_line": (2.5, 1.5),
+    "text": (4.5, 6),
+    "body_marker": (1.5, 1.5),
+    "probe_mark": (2, 1.5),
+    "tick": (1.8, 2.5),
+    "arrow": (1.8, 1.5),
+    "colour_overlay": (1.3, 2.5),
+    "ui_bar": (0.8, 2),
 }
+# Marks that screens keep clear of each other.
+_APART = frozenset({"text", "body_marker", "ui_bar", "probe_mark"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class MarkedImage:
 
     Attributes:
         image: The picture with marks, same shape and dtype as the clean one.
-        mask: (H, W) bool, True where a mark changed the picture (JPEG's ringing around marks is not part of it).
+        mask: (H, W) bool, True where a mark changed the picture, and in the small gaps of crosses and dotted lines, as
+            in masks made by hand. JPEG's ringing around marks and the fringe that scaling leaves are not part of it.
         findings: Kind and box of each mark, `score` 1, `detector` "truth".
         kind_map: (H, W) uint8, 0 outside marks, else 1 + index of the topmost mark's kind in `radrefine.schema.KINDS`.
         clean: What lies under the marks; the input, or the input after the same JPEG coding as `image`.
@@ -62,6 +71,7 @@ def draw_marks(
     *,
     style: Style | None = None,
     jpeg: int | None = None,
+    layout: Layout | None = None,
 ) -> MarkedImage:
     """Draw burned-in marks on `image` as an ultrasound machine would.
 
@@ -75,54 +85,70 @@ def draw_marks(
         count: Groups of marks; None draws one of each kind named, or 1 to 4 when none is named.
         style: How the marks look; None draws a style with `random_style`.
         jpeg: Quality (1-100) of a JPEG coding of the finished picture; None leaves it uncoded.
+        layout: Where the scan lies in the picture; None takes the picture for nothing but scan.
 
     Returns:
-        The picture, its true mask, the findings and the picture under the marks. Without `jpeg`, `mask` is exactly
-        where `image` differs from `clean`.
+        The picture, its true mask, the findings and the picture under the marks. Without `jpeg`, `image` differs from
+        `clean` nowhere but in `mask`, and everywhere in it but in small gaps.
 
     Raises:
         UsageError: A kind that cannot be drawn, or an image of another shape or dtype.
     """
     _check(image, kinds)
     style = random_style(rng, image.shape[:2]) if style is None else style
-    wanted = _groups(rng, kinds, count)
+    layout = Layout.whole(image.shape) if layout is None else layout
     allowed = set(DRAWN_KINDS if kinds is None else kinds)
-    canvas = np.ascontiguousarray(image).copy()
-    kind_map = np.zeros(image.shape[:2], np.uint8)
-    findings: list[Finding] = []
-    for kind in wanted:
-        findings += _draw_group(canvas, kind_map, rng, style, kind, allowed)
-    mask = _differs(canvas, image)
-    canvas[~mask] = image[~mask]  # one mark over another can come within a grey level or two of the clean picture
-    kind_map[~mask] = 0
-    clean = image
+    sheet = _Sheet(np.ascontiguousarray(image).copy())
+    for kind in _groups(rng, kinds, count, layout):
+        sheet.draw_group(rng, style, kind, allowed, layout)
+    canvas, clean = sheet.canvas, image
+    changed = strongest(cv2.absdiff(canvas, image)) >= VISIBLE
+    # One mark over another can come within a grey level or two of the clean picture; it is clean there.
+    canvas = np.asarray(cv2.copyTo(canvas, changed.view(np.uint8), image.copy()), np.uint8)
+    mask = changed | (sheet.gaps > 0)
+    sheet.kind_map[~mask] = 0
     if jpeg is not None:
         canvas, clean = jpeg_coded(canvas, jpeg), jpeg_coded(image, jpeg)
-    return MarkedImage(canvas, mask, findings, kind_map, clean)
+    return MarkedImage(canvas, mask, sheet.findings, sheet.kind_map, clean)
 
 
 def random_style(rng: np.random.Generator, shape: tuple[int, ...]) -> Style:
     """Draw the style of one screen for a picture of `shape`: sizes, ink, font, outline, blur."""
     # Marks keep their size on the screen; a picture may be the screen, a crop of it, or either scaled down.
-    scale = float(np.sqrt(min(shape[:2]) / 256) * np.exp(rng.normal(0.15, 0.35)))
-    scale = float(np.clip(scale, 0.55, 3.5))
-    grey = int(rng.choice([255, 240, 220, 200, 175, 150], p=[0.3, 0.2, 0.2, 0.15, 0.1, 0.05]))
+    scale = float(np.sqrt(min(shape[:2]) / 256) * np.exp(rng.normal(0.15, 0.42)))
+    scale = float(np.clip(scale, 0.5, 4.0))
+    grey = int(rng.choice([255, 240, 220, 200, 175, 150, 125], p=[0.27, 0.18, 0.18, 0.14, 0.1, 0.08, 0.05]))
     colour: Colour = (grey, grey, grey)
-    if rng.random() < 0.15:
-        tints: tuple[Colour, ...] = ((255, 240, 90), (120, 255, 140), (110, 220, 255), (255, 190, 80))
-        colour = tints[int(rng.integers(len(tints)))]
+    if rng.random() < 0.25:
+        colour = _TINTS[int(rng.integers(len(_TINTS)))]
     return Style(
         scale=scale,
         colour=colour,
-        stroke=float(max(0.9, rng.choice([1.0, 1.0, 1.3, 1.7, 2.0]) * max(0.75, scale**0.8))),
+        stroke=float(max(0.9, rng.choice([1.0, 1.0, 1.3, 1.7, 2.2]) * max(0.75, scale**0.75))),
         font=FONTS[int(rng.integers(len(FONTS)))],
-        caliper=SHAPES[int(rng.choice(len(SHAPES), p=[0.32, 0.16, 0.16, 0.08, 0.1, 0.06, 0.07, 0.05]))],
-        outline=str(rng.choice(["none", "halo", "shadow"], p=[0.55, 0.3, 0.15])),
+        caliper=str(rng.choice(list(SHAPES), p=list(SHAPES.values()))),
+        outline=str(rng.choice(["none", "halo", "shadow"], p=[0.52, 0.34, 0.14])),
         outline_alpha=float(rng.uniform(0.35, 1.0)),
-        alpha=float(rng.uniform(0.8, 1.0) if rng.random() < 0.8 else rng.uniform(0.5, 0.8)),
-        blur=float(rng.choice([0.0, rng.uniform(0.25, 0.7)], p=[0.45, 0.55])),
-        smooth=bool(rng.random() < 0.75),
+        alpha=float(rng.uniform(0.8, 1.0) if rng.random() < 0.75 else rng.uniform(0.4, 0.8)),
+        blur=float(rng.choice([0.0, rng.uniform(0.25, 0.7), rng.uniform(0.6, 1.2)], p=[0.42, 0.43, 0.15])),
+        smooth=bool(rng.random() < 0.7),
+        line=float(rng.uniform(0.35, 1.0) if rng.random() < 0.5 else 1.0),
     )
+
+
+_TINTS: tuple[Colour, ...] = (
+    (255, 240, 90),
+    (255, 255, 0),
+    (120, 255, 140),
+    (110, 220, 255),
+    (0, 255, 255),
+    (255, 190, 80),
+    (90, 255, 90),
+    (255, 90, 80),
+    (255, 150, 200),
+    (150, 170, 255),
+    (210, 200, 120),
+)
 
 
 def jpeg_coded(image: Image, quality: int) -> Image:
@@ -144,10 +170,10 @@ def _check(image: Image, kinds: Sequence[str] | None) -> None:
         raise UsageError(f"cannot draw {unknown[0]!r}; choose kinds out of {', '.join(DRAWN_KINDS)}")
 
 
-def _groups(rng: np.random.Generator, kinds: Sequence[str] | None, count: int | None) -> list[str]:
+def _groups(rng: np.random.Generator, kinds: Sequence[str] | None, count: int | None, layout: Layout) -> list[str]:
     if kinds is None:
-        number = int(rng.integers(1, 5)) if count is None else count
-        weights = np.array([_WEIGHTS[kind] for kind in DRAWN_KINDS])
+        number = int(rng.integers(1, 5) if layout.tissue else rng.integers(2, 9)) if count is None else count
+        weights = np.array([_WEIGHTS[kind][0 if layout.tissue else 1] for kind in DRAWN_KINDS])
         chosen = [str(kind) for kind in rng.choice(DRAWN_KINDS, number, p=weights / weights.sum())]
     else:
         number = len(kinds) if count is None else count
@@ -156,44 +182,64 @@ def _groups(rng: np.random.Generator, kinds: Sequence[str] | None, count: int | 
     return sorted(chosen, key=lambda kind: kind != "ui_bar")
 
 
-def _draw_group(
-    canvas: Image, kind_map: NDArray[np.uint8], rng: np.random.Generator, style: Style, kind: str, allowed: set[str]
-) -> list[Finding]:
-    """Draw one group; where the mark that was asked for does not show, try again elsewhere."""
-    for _ in range(_TRIES):
-        marks = [mark for mark in _MAKERS[kind](rng, style, canvas.shape[:2]) if mark.kind in allowed]
-        if not any(mark.kind == kind for mark in marks):
-            continue
-        findings: list[Finding] = []
-        for mark in marks:
-            place = stamp(canvas, mark)
-            if place is None:
+class _Sheet:
+    """A picture that is being drawn on, with the truth about it so far."""
+
+    def __init__(self, canvas: Image) -> None:
+        self.canvas = canvas
+        self.kind_map = np.zeros(canvas.shape[:2], np.uint8)
+        self.gaps = np.zeros(canvas.shape[:2], np.uint8)
+        self.findings: list[Finding] = []
+
+    def draw_group(self, rng: np.random.Generator, style: Style, kind: str, allowed: set[str], layout: Layout) -> None:
+        """Draw one group; where the mark that was asked for does not show, try again elsewhere."""
+        for number in range(_TRIES):
+            marks = [mark for mark in _MAKERS[kind](rng, style, layout) if mark.kind in allowed]
+            if not any(mark.kind == kind for mark in marks) or (number < _TRIES // 2 and self._covers(marks)):
                 continue
-            x, y, changed = place
-            rows, columns = changed.shape
-            kind_map[y : y + rows, x : x + columns][changed] = 1 + KINDS.index(mark.kind)
-            findings.append(Finding(mark.kind, x, y, columns, rows, 1.0, "truth", removed=False))
-        if any(finding.kind == kind for finding in findings):
-            return findings
-        if findings:  # its companions show and stay; the mark itself gets further tries
-            return findings + _draw_group(canvas, kind_map, rng, style, kind, {kind})
-    return []
+            drawn = {mark.kind for mark in marks if self._draw(mark)}
+            if kind in drawn:
+                return
+            if drawn:  # its companions show and stay; the mark itself gets further tries
+                allowed = {kind}
+
+    def _covers(self, marks: Sequence[Mark]) -> bool:
+        """Tell whether text, pictograms or bars would lie over other marks, as they seldom do on a screen."""
+        for mark in marks:
+            ink = mark.layers[-1]
+            if mark.kind in _APART and ink.coverage.size:
+                rows, columns = ink.coverage.shape
+                part = self.kind_map[max(0, ink.y) : max(0, ink.y + rows), max(0, ink.x) : max(0, ink.x + columns)]
+                if np.count_nonzero(part) > 0.08 * part.size:
+                    return True
+        return False
+
+    def _draw(self, mark: Mark) -> bool:
+        place = stamp(self.canvas, mark)
+        if place is None:
+            return False
+        x, y, changed, gaps = place
+        rows, columns = changed.shape
+        self.kind_map[y : y + rows, x : x + columns][changed | gaps] = 1 + KINDS.index(mark.kind)
+        self.gaps[y : y + rows, x : x + columns][gaps] = 1
+        self.findings.append(Finding(mark.kind, x, y, columns, rows, 1.0, "truth", removed=False))
+        return True
 
 
-def _measurement(rng: np.random.Generator, style: Style, shape: tuple[int, int]) -> list[Mark]:
-    height, width = shape
-    w, h = rng.uniform(0.12, 0.55, 2) * (width, height)
-    x, y = rng.uniform(0.03, 0.97, 2) * (width - w, height - h)
-    return draw_measurement(rng, style, (float(x), float(y), float(x + w), float(y + h)))
+def _lines(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
+    return draw_line_alone(rng, style, layout) if rng.random() < 0.4 else draw_measurement(rng, style, layout)
 
 
-def _text(rng: np.random.Generator, style: Style, shape: tuple[int, int]) -> list[Mark]:
-    return draw_label(rng, style, shape) if rng.random() < 0.6 else draw_settings(rng, style, shape)
+def _text(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
+    choice = rng.random()
+    if choice < (0.6 if layout.tissue else 0.35):
+        return draw_label(rng, style, layout)
+    return draw_settings(rng, style, layout) if choice < 0.85 else draw_header(rng, style, layout)
 
 
-_MAKERS: dict[str, Callable[[np.random.Generator, Style, tuple[int, int]], list[Mark]]] = {
-    "caliper": _measurement,
-    "dotted_line": _measurement,
+_MAKERS: dict[str, Callable[[np.random.Generator, Style, Layout], list[Mark]]] = {
+    "caliper": draw_measurement,
+    "dotted_line": _lines,
     "text": _text,
     "body_marker": draw_body_marker,
     "probe_mark": draw_probe_mark,
@@ -202,8 +248,3 @@ _MAKERS: dict[str, Callable[[np.random.Generator, Style, tuple[int, int]], list[
     "colour_overlay": draw_colour_overlay,
     "ui_bar": draw_ui_bar,
 }
-
-
-def _differs(first: Image, second: Image) -> Mask:
-    change = cv2.absdiff(first, second)
-    return np.asarray((change.max(axis=2) if change.ndim == 3 else change) >= VISIBLE, bool)

@@ -23,11 +23,19 @@ _FILES = {
     "mono": "DejaVuSansMono.ttf",
     "mono_bold": "DejaVuSansMono-Bold.ttf",
     "sans_oblique": "DejaVuSans-Oblique.ttf",
+    "serif": "DejaVuSerif.ttf",
 }
 # Narrow letters of the older scanners: a font squeezed to this share of its width.
 _NARROW = {"narrow": ("sans", 0.7), "narrow_bold": ("sans_bold", 0.72), "narrow_default": ("default", 0.75)}
+# Letters of 8 to 11 rows of whole pixels, as character generators had them; drawn larger, they show their steps.
+_PIXELS = {
+    "pixel": ("default", 8),
+    "pixel_bold": ("sans_bold", 9),
+    "pixel_mono": ("mono", 10),
+    "pixel_narrow": ("", 11),
+}
 
-FONTS = ("default", *_HERSHEY, *_FILES, *_NARROW)
+FONTS = ("default", *_HERSHEY, *_FILES, *_NARROW, *_PIXELS)
 """Names of the fonts that `text_coverage` knows."""
 
 
@@ -48,7 +56,10 @@ def text_coverage(text: str, font: str, height: float, stroke: float = 1.0) -> C
         sheet = text_coverage(text, wide, height, stroke)
         size = (max(3, round(sheet.shape[1] * share)), sheet.shape[0])
         return np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_AREA), np.float32)
-    sheet = _hershey(text, font, height, stroke) if font in _HERSHEY else _scalable(text, font, height)
+    if font in _HERSHEY:
+        sheet = _hershey(text, font, height, stroke)
+    else:
+        sheet = _pixels(text, font, height) if font in _PIXELS else _scalable(text, font, height)
     rows, columns = np.flatnonzero(sheet.max(axis=1) > 0.05), np.flatnonzero(sheet.max(axis=0) > 0.05)
     if not len(rows):
         return np.zeros((1, 1), np.float32)
@@ -74,6 +85,21 @@ def _scalable(text: str, font: str, height: float) -> Coverage:
     sheet = PilImage.new("L", (int(right - left) + 4, int(bottom - top) + 4), 0)
     ImageDraw.Draw(sheet).text((2 - left, 2 - top), text, fill=255, font=face)
     return np.asarray(sheet, np.float32) / np.float32(255)
+
+
+def _pixels(text: str, font: str, height: float) -> Coverage:
+    name, size = _PIXELS[font]
+    face = _face(name, size) if name else ImageFont.load_default_imagefont()
+    left, top, right, bottom = face.getbbox(text)
+    sheet = PilImage.new("1", (int(right - left) + 2, int(bottom - top) + 2), 0)
+    ImageDraw.Draw(sheet).text((1 - left, 1 - top), text, fill=1, font=face)
+    ink = np.asarray(sheet, np.float32)
+    zoom = height / (0.72 * size)
+    way = cv2.INTER_NEAREST if abs(zoom - round(zoom)) < 0.15 else cv2.INTER_LINEAR
+    if zoom < 0.85:
+        way = cv2.INTER_AREA
+    wanted = (max(2, round(ink.shape[1] * zoom)), max(2, round(ink.shape[0] * zoom)))
+    return np.asarray(cv2.resize(ink, wanted, interpolation=way), np.float32)
 
 
 @functools.lru_cache(maxsize=256)

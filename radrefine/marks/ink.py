@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.marks.words import PLACES
 from radrefine.records import Image, Mask
 
 Coverage = NDArray[np.float32]
@@ -20,6 +22,8 @@ SUPERSAMPLE = 4
 VISIBLE = 5
 # A mark of which less than this share of the ink shows (white on white) is not drawn at all.
 _SHOWN = 0.45
+# Ink shows where it changes the picture by this many grey levels or more.
+_PLAIN = 10
 _SHIFT = 4
 
 
@@ -38,6 +42,8 @@ class Style:
         alpha: Opacity of the ink, 0-1.
         blur: Sigma of the blur that rescaling left, px.
         smooth: False draws hard-edged (aliased) marks.
+        plate: Opacity of a dark box behind text, 0-1; 0 draws none.
+        line: Opacity of lines between calipers relative to `alpha`, 0-1; many screens draw them fainter.
         places: Names of body parts in annotations.
     """
 
@@ -51,7 +57,9 @@ class Style:
     alpha: float = 1.0
     blur: float = 0.3
     smooth: bool = True
-    places: tuple[str, ...] = ("BREAST", "AXILLA", "THYROID", "LIVER", "KIDNEY", "OVARY", "HIP", "SPLEEN", "NECK")
+    plate: float = 0.0
+    line: float = 1.0
+    places: tuple[str, ...] = PLACES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +81,18 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One mark: its kind and its layers, drawn in order."""
+    """One mark: its kind and its layers, drawn in order.
+
+    Attributes:
+        kind: One of `radrefine.schema.KINDS`.
+        layers: Ink, drawn in order.
+        gaps: Coverage that belongs to the mark though no ink lies there: the small gap inside a cross, the gaps of a
+            dotted line. Hand-made masks count them in, and a fill that spares them leaves the mark's ghost.
+    """
 
     kind: str
     layers: Sequence[Layer]
+    gaps: Sequence[Layer] = ()
 
 
 @dataclass
@@ -137,6 +153,10 @@ class Sketch:
         """Return the ink in `style`, with its rim or shadow below it."""
         return ink_layers(*self.coverage(), style, colour)
 
+    def gaps(self) -> list[Layer]:
+        """Return what was drawn as gaps of a mark: part of its truth, not of its ink."""
+        return [Layer(*self.coverage(), (0, 0, 0))]
+
 
 def ink_layers(x: int, y: int, coverage: Coverage, style: Style, colour: Colour | None = None) -> list[Layer]:
     """Turn a coverage into layers in `style`: rim or shadow first, ink above it."""
@@ -170,7 +190,16 @@ def soften(coverage: Coverage, sigma: float) -> Coverage:
     return np.asarray(cv2.GaussianBlur(coverage, (0, 0), sigma), np.float32)
 
 
-def stamp(image: Image, mark: Mark) -> tuple[int, int, Mask] | None:
+def strongest(change: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest channel of (h, w) or (h, w, 3)."""
+    if change.ndim == 2:
+        return change
+    # OpenCV's maximum of two planes is many times faster than numpy's along a short axis.
+    planes = cv2.split(change)
+    return np.asarray(cv2.max(cv2.max(planes[0], planes[1]), planes[2]))
+
+
+def stamp(image: Image, mark: Mark) -> tuple[int, int, Mask, Mask] | None:
     """Draw `mark` onto `image` in place, where it shows.
 
     Args:
@@ -178,8 +207,8 @@ def stamp(image: Image, mark: Mark) -> tuple[int, int, Mask] | None:
         mark: The mark; what lies outside the image is cut off.
 
     Returns:
-        x, y and the (h, w) bool mask of the changed pixels, trimmed to their bounding box; None when too little of
-        the mark would show, and then nothing is drawn.
+        x, y and two (h, w) bool masks, trimmed to their bounding box: the pixels that changed, and those of gaps. None
+        when too little of the mark would show, and then nothing is drawn.
     """
     bounds = _bounds(image, mark)
     if bounds is None:
@@ -191,34 +220,56 @@ def stamp(image: Image, mark: Mark) -> tuple[int, int, Mask] | None:
     for layer in mark.layers:
         _blend(after, opacity, layer, x0, y0)
     drawn: NDArray[np.float32] = np.clip(np.rint(after), 0, 255)
-    change: NDArray[np.float32] = np.abs(drawn - before).reshape(*before.shape[:2], -1)
-    changed = change.max(axis=2) >= VISIBLE
+    change = strongest(cv2.absdiff(drawn, before))
+    changed = change >= VISIBLE
     ink = opacity > 0.35
-    if changed.sum() < 2 or (changed & ink).sum() < _SHOWN * ink.sum():
+    if np.count_nonzero(changed) < 2 or np.count_nonzero(ink & (change >= _PLAIN)) < _SHOWN * np.count_nonzero(ink):
         return None
     image[y0:y1, x0:x1][changed] = drawn[changed].astype(np.uint8)
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    trimmed = changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return x0 + int(columns[0]), y0 + int(rows[0]), trimmed
+    gaps = _gaps(mark, changed, x0, y0)
+    truth = changed | gaps
+    rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
+    part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    return x0 + int(columns[0]), y0 + int(rows[0]), changed[part], gaps[part]
+
+
+def _gaps(mark: Mark, changed: Mask, x0: int, y0: int) -> Mask:
+    gaps = np.zeros(changed.shape, bool)
+    for layer in mark.gaps:
+        place = _overlap(layer, gaps.shape, x0, y0)
+        if place is not None:
+            gaps[place[0]] |= layer.coverage[place[1]] > 0.3
+    return gaps & ~changed
 
 
 def _bounds(image: Image, mark: Mark) -> tuple[int, int, int, int] | None:
     height, width = image.shape[:2]
-    x0 = max(0, min(layer.x for layer in mark.layers))
-    y0 = max(0, min(layer.y for layer in mark.layers))
-    x1 = min(width, max(layer.x + layer.coverage.shape[1] for layer in mark.layers))
-    y1 = min(height, max(layer.y + layer.coverage.shape[0] for layer in mark.layers))
+    layers = [*mark.layers, *mark.gaps]
+    x0 = max(0, min(layer.x for layer in layers))
+    y0 = max(0, min(layer.y for layer in layers))
+    x1 = min(width, max(layer.x + layer.coverage.shape[1] for layer in layers))
+    y1 = min(height, max(layer.y + layer.coverage.shape[0] for layer in layers))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
-def _blend(after: NDArray[np.float32], opacity: Coverage, layer: Layer, x0: int, y0: int) -> None:
+def _overlap(
+    layer: Layer, shape: tuple[int, ...], x0: int, y0: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+    """Return the common part of a layer and a patch at x0, y0, in the patch and in the layer."""
     rows, columns = layer.coverage.shape
     top, left = max(layer.y, y0), max(layer.x, x0)
-    bottom, right = min(layer.y + rows, y0 + after.shape[0]), min(layer.x + columns, x0 + after.shape[1])
+    bottom, right = min(layer.y + rows, y0 + shape[0]), min(layer.x + columns, x0 + shape[1])
     if bottom <= top or right <= left:
-        return
+        return None
     inside = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
-    source = (slice(top - layer.y, bottom - layer.y), slice(left - layer.x, right - layer.x))
+    return inside, (slice(top - layer.y, bottom - layer.y), slice(left - layer.x, right - layer.x))
+
+
+def _blend(after: NDArray[np.float32], opacity: Coverage, layer: Layer, x0: int, y0: int) -> None:
+    place = _overlap(layer, after.shape, x0, y0)
+    if place is None:
+        return
+    inside, source = place
     cover = layer.coverage[source]
     colour = np.asarray(layer.colour, np.float32)
     if colour.ndim == 3:

@@ -1,14 +1,26 @@
+import cv2
 import numpy as np
 import pytest
 
-from radrefine.marks import add_clutter, composite
+from radrefine.marks import DRAWN_KINDS, add_clutter, composite
+from radrefine.marks.fields import lay_out
 from radrefine.phantoms import make_phantom
+from radrefine.schema import KINDS
 
 
 @pytest.fixture(scope="module")
 def tissue():
     grey = make_phantom("US/breast/cyst", np.random.default_rng(0), (160, 200))
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_background_is_untouched_outside_the_mask_but_for_a_faint_fringe(tissue, seed):
+    made = composite(tissue if seed % 2 else tissue[..., 0], np.random.default_rng(seed), size=(128, 128))
+    change = np.abs(made.image.astype(int) - made.clean).reshape(128, 128, -1).max(axis=2)
+    far = cv2.dilate(made.mask.astype(np.uint8), np.ones((17, 17), np.uint8)) == 0
+    assert np.quantile(change[far], 0.99) <= 12  # JPEG carries a mark's ringing, and its colour, as far as its block
+    assert np.quantile(change[~made.mask], 0.99) <= 40
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -22,6 +34,35 @@ def test_the_truth_fits_the_picture_whatever_was_done_to_it(tissue, seed):
         assert finding.y >= 0 and finding.y + finding.height <= 128 and finding.height > 0
         boxes[finding.y : finding.y + finding.height, finding.x : finding.x + finding.width] = True
     assert (made.mask & ~boxes).sum() <= 0.02 * made.mask.sum()  # a shrunk mark may smear a pixel past its box
+    known = {1 + KINDS.index(finding.kind) for finding in made.findings}
+    assert set(np.unique(made.kind_map)) - {0} <= known
+
+
+@pytest.mark.parametrize("shape", [(96, 128), (192, 192), (400, 640)])
+def test_any_size_can_be_made(tissue, shape):
+    for seed in range(6):
+        made = composite(tissue, np.random.default_rng(seed), size=shape)
+        assert made.image.shape == (*shape, 3) and made.mask.shape == shape and made.image.dtype == np.uint8
+
+
+def test_every_kind_comes_up(tissue):
+    seen = {
+        finding.kind
+        for seed in range(120)
+        for finding in composite(tissue, np.random.default_rng(seed), size=(160, 160)).findings
+    }
+    assert seen == set(DRAWN_KINDS)
+
+
+def test_scans_lie_on_their_screens_in_many_ways_and_black_is_outside_them(tissue):
+    forms = set()
+    for seed in range(60):
+        scene = lay_out(tissue, np.random.default_rng(seed), (150, 170))
+        assert scene.picture.shape == (150, 170, 3)
+        if scene.field is not None:
+            assert not scene.picture[scene.field == 0].any()
+        forms.add((scene.field is None, scene.layout.tissue))
+    assert len(forms) == 3
 
 
 def test_the_same_seed_makes_the_same_composite(tissue):

@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 
 from radrefine.errors import UsageError
-from radrefine.marks import DRAWN_KINDS, draw_marks
+from radrefine.marks import DRAWN_KINDS, Layout, Style, draw_marks
+from radrefine.marks.calipers import SHAPES, draw_caliper
+from radrefine.marks.fonts import FONTS, text_coverage
+from radrefine.marks.ink import stamp
+from radrefine.marks.lines import Pattern, draw_line
 from radrefine.schema import KINDS
 
 
@@ -23,13 +27,59 @@ def test_every_kind_can_be_drawn_on_every_size(kind, shape):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_mask_is_where_the_picture_changed(seed):
+def test_the_mask_is_where_the_picture_changed_and_the_small_gaps_of_marks(seed):
     clean = tissue((200, 240, 3) if seed % 2 else (200, 240), seed)
     marked = draw_marks(clean, np.random.default_rng(seed))
     changed = (marked.image != clean).reshape(200, 240, -1).any(axis=2)
-    np.testing.assert_array_equal(marked.mask, changed)
-    np.testing.assert_array_equal(marked.kind_map > 0, changed)
-    assert marked.mask.any()
+    assert not (changed & ~marked.mask).any()
+    np.testing.assert_array_equal(marked.kind_map > 0, marked.mask)
+    gaps = marked.mask & ~changed
+    assert set(marked.kind_map[gaps]) <= {
+        1 + KINDS.index(kind) for kind in ("caliper", "dotted_line", "colour_overlay")
+    }
+    beside = cv2.dilate(changed.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert marked.mask.any() and not (gaps & ~beside).any()
+
+
+def test_the_gap_inside_a_small_cross_and_between_close_dots_belongs_to_the_mark():
+    style = Style(colour=(255, 255, 255), blur=0.0)
+    cross = draw_caliper((20, 20), 12, style, "gapped_plus")
+    dots = draw_line([(5, 40), (55, 40)], style, Pattern(3.0, 1.0, 1.0))
+    for mark, place in ((cross, (20, 20)), (dots, (40, 30))):
+        canvas = np.zeros((60, 60), np.uint8)
+        x, y, changed, gaps = stamp(canvas, mark)
+        truth = np.zeros((60, 60), bool)
+        truth[y : y + changed.shape[0], x : x + changed.shape[1]] = changed | gaps
+        assert truth[place] and gaps.any() and not (changed & gaps).any()
+        assert cv2.connectedComponents(truth.astype(np.uint8))[0] == 2
+
+
+def test_far_dots_stay_apart():
+    mark = draw_line([(5, 40), (55, 40)], Style(blur=0.0), Pattern(10.0, 1.5, 1.5))
+    _, _, changed, gaps = stamp(np.zeros((60, 60), np.uint8), mark)
+    assert not gaps.any() and cv2.connectedComponents(changed.astype(np.uint8))[0] == 6
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_caliper_is_as_large_as_asked_for(shape):
+    canvas = np.zeros((80, 80), np.uint8)
+    _, _, changed, _ = stamp(canvas, draw_caliper((40, 40), 24, Style(blur=0.0), shape))
+    assert 14 <= max(changed.shape) <= 27
+
+
+@pytest.mark.parametrize("font", FONTS)
+def test_every_font_writes_letters_of_the_height_asked_for(font):
+    ink = text_coverage("H", font, 14.0)
+    assert 10 <= ink.shape[0] <= 20 and 0.9 <= ink.max() <= 1.01
+
+
+def test_marks_follow_the_layout():
+    clean = np.zeros((200, 200), np.uint8)
+    layout = Layout(200, 200, (60.0, 40.0, 180.0, 190.0), tissue=False)
+    for seed in range(8):
+        marked = draw_marks(clean, np.random.default_rng(seed), ["arrow"], layout=layout, style=Style(scale=0.6))
+        found = marked.findings[0]
+        assert found.x + found.width > 40 and found.y + found.height > 20
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -61,7 +111,7 @@ def test_marks_change_a_visible_amount():
     clean = tissue((256, 256))
     marked = draw_marks(clean, np.random.default_rng(1), count=3)
     change = np.abs(marked.image.astype(int) - clean)
-    assert change[marked.mask].min() >= 5
+    assert change[change > 0].min() >= 5
 
 
 def test_nothing_is_drawn_for_a_count_of_zero():

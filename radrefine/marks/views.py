@@ -1,0 +1,163 @@
+"""What happens to a picture on its way: grey curves, tints, scaling after the marks were burned in, blur, JPEG."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radrefine.marks.draw import MarkedImage, jpeg_coded
+from radrefine.marks.ink import VISIBLE, strongest
+from radrefine.records import Finding, Image, Mask
+from radrefine.schema import KINDS
+
+Generator = np.random.Generator
+
+FRINGE = 0.12
+"""Scaling and blur leave a fringe around a mark; below this share of the mark's contrast it is not part of the mask."""
+
+_FILLED = [1 + KINDS.index(kind) for kind in ("ui_bar", "colour_overlay")]
+
+
+def regraded(picture: Image, rng: Generator) -> Image:
+    """Change gain, contrast and gamma of the scan; black surroundings stay black."""
+    grey = np.linspace(0, 1, 256)
+    if rng.random() < 0.4:  # another gain: dim scans become bright ones, bright ones dim or saturated
+        bright = float(np.percentile(picture[::6, ::6], 96)) / 255
+        grey = np.minimum(1, grey * float(np.clip(rng.uniform(0.35, 1.1) / max(0.05, bright), 0.4, 4)))
+    levels = grey ** float(np.exp(rng.normal(0, 0.3)))
+    levels = 0.5 + (levels - 0.5) * float(rng.uniform(0.6, 1.35)) + float(rng.uniform(-0.12, 0.15))
+    levels *= np.minimum(1, np.linspace(0, 1, 256) * 10)
+    return np.asarray(cv2.LUT(picture, np.rint(np.clip(levels, 0, 1) * 255).astype(np.uint8)), np.uint8)
+
+
+def surrounded(picture: Image, field: NDArray[np.uint8], rng: Generator) -> Image:
+    """Give the screen around the scan a dark tone, flat or shaded, instead of black."""
+    tone = rng.uniform(2, 24, 3) if rng.random() < 0.8 else rng.uniform(20, 70, 3)
+    tone = tone if picture.ndim == 3 and rng.random() < 0.4 else np.full(3, tone[0])
+    height = field.shape[0]
+    ramp = np.linspace(float(rng.uniform(0.3, 1)), 1.0, height)[:, None] if rng.random() < 0.3 else np.ones((height, 1))
+    weight = (1 - field / 255.0) * ramp
+    surround = weight[..., None] * tone if picture.ndim == 3 else weight * tone[0]
+    return np.asarray(cv2.add(picture, np.rint(surround).astype(np.uint8)), np.uint8)
+
+
+def canvas_size(rng: Generator, size: tuple[int, int]) -> tuple[int, int]:
+    """Draw the size of the screen before somebody scaled it to `size`: larger, smaller or the same."""
+    choice = rng.random()
+    if choice < 0.35:
+        return size
+    factor = float(rng.uniform(1.1, 2.0)) if choice < 0.65 else float(rng.uniform(0.55, 0.95))
+    squeeze = float(np.exp(rng.normal(0, 0.15))) if rng.random() < 0.5 else 1.0
+    rows, columns = round(size[0] * factor * squeeze), round(size[1] * factor / squeeze)
+    return max(48, rows), max(48, columns)
+
+
+def rescaled(marked: MarkedImage, size: tuple[int, int], rng: Generator) -> MarkedImage:
+    """Return `marked` scaled to `size`, with its truth."""
+    if marked.mask.shape == size:
+        return marked
+    rows = marked.mask.shape[0]
+    small = (cv2.INTER_AREA, cv2.INTER_AREA, cv2.INTER_LINEAR)
+    large = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LANCZOS4)
+    way = (small if rows > size[0] else large)[int(rng.integers(3))]
+    wanted = (size[1], size[0])
+    image, clean = (np.asarray(cv2.resize(picture, wanted, interpolation=way), np.uint8) for picture in _pair(marked))
+    # Where no ink is the gaps are, and they stay gaps.
+    gaps = np.where(_difference(marked.image, marked.clean) < VISIBLE, marked.mask, False).astype(np.uint8)
+    gaps = np.asarray(cv2.resize(gaps * 255, wanted, interpolation=cv2.INTER_LINEAR), np.uint8)
+    # Each pixel takes the kind of the marks that were scaled into it.
+    spread = 2 * int(np.ceil(max(1.0, rows / size[0]))) + 1
+    kinds = cv2.dilate(marked.kind_map, np.ones((spread, spread), np.uint8))
+    kinds = cv2.dilate(cv2.resize(kinds, wanted, interpolation=cv2.INTER_NEAREST), np.ones((3, 3), np.uint8))
+    ratio = (size[1] / marked.mask.shape[1], size[0] / rows)
+    return _retold(marked.findings, image, clean, np.asarray(kinds, np.uint8), gaps > 127, ratio)
+
+
+def refined_edges(marked: MarkedImage, rng: Generator) -> MarkedImage:
+    """Sharpen or blur the finished screen, as a frame grabber or an archive's viewer does."""
+    sigma = float(rng.uniform(0.4, 1.1))
+    gain = float(rng.uniform(0.4, 1.5)) if rng.random() < 0.5 else -1.0
+
+    def change(picture: Image) -> Image:
+        soft = cv2.GaussianBlur(picture, (0, 0), sigma)
+        return np.asarray(soft if gain < 0 else cv2.addWeighted(picture, 1 + gain, soft, -gain, 0), np.uint8)
+
+    image, clean = change(marked.image), change(marked.clean)
+    gaps = marked.mask & (_difference(marked.image, marked.clean) < VISIBLE)
+    kinds = np.asarray(cv2.dilate(marked.kind_map, np.ones((5, 5), np.uint8)), np.uint8)
+    return _retold(marked.findings, image, clean, kinds, gaps, (1.0, 1.0))
+
+
+def recoloured(marked: MarkedImage, rng: Generator) -> MarkedImage:
+    """Change the grey curve of the finished picture, and tint it slightly where it has colours."""
+    grey = np.linspace(0, 1, 256) ** float(np.exp(rng.normal(0, 0.2)))
+    grey = float(rng.uniform(0, 0.05)) + grey * float(rng.uniform(0.8, 1.0))
+    tint = rng.uniform(0.8, 1.0, 3) if rng.random() < 0.5 else np.ones(3)
+    table = np.rint(np.clip(grey[:, None] * tint, 0, 1) * 255).astype(np.uint8)
+
+    def change(picture: Image) -> Image:
+        curve = table[None] if picture.ndim == 3 else np.ascontiguousarray(table[:, 0])
+        return np.asarray(cv2.LUT(picture, curve), np.uint8)
+
+    return _changed(marked, change)
+
+
+def coded(marked: MarkedImage, rng: Generator) -> MarkedImage:
+    """Code the finished picture as JPEG."""
+    quality = int(rng.integers(35, 97))
+    return _changed(marked, lambda picture: jpeg_coded(picture, quality))
+
+
+def _changed(marked: MarkedImage, change: Callable[[Image], Image]) -> MarkedImage:
+    return replace(marked, image=change(marked.image), clean=change(marked.clean))
+
+
+def _pair(marked: MarkedImage) -> tuple[Image, Image]:
+    return marked.image, marked.clean
+
+
+def _difference(first: Image, second: Image) -> NDArray[np.uint8]:
+    return np.asarray(strongest(cv2.absdiff(first, second)), np.uint8)
+
+
+def _retold(
+    findings: list[Finding],
+    image: Image,
+    clean: Image,
+    kinds: NDArray[np.uint8],
+    gaps: Mask,
+    ratio: tuple[float, float],
+) -> MarkedImage:
+    """Tell the truth again after the picture was resampled.
+
+    Args:
+        findings: The marks before.
+        image: The picture with marks after.
+        clean: The picture without marks after.
+        kinds: Kind of mark in and around each mark after.
+        gaps: Gaps of marks after.
+        ratio: By how much the picture grew, across and down.
+    """
+    change = _difference(image, clean)
+    peak = cv2.dilate(change, np.ones((7, 7), np.uint8))
+    fringe = cv2.compare(change, cv2.convertScaleAbs(peak, alpha=FRINGE), cv2.CMP_LT) > 0
+    mask = np.asarray((change >= VISIBLE) & (kinds > 0) & (~fringe | np.isin(kinds, _FILLED)) | (gaps & (kinds > 0)))
+    kind_map = np.where(mask, kinds, 0).astype(np.uint8)
+    moved = [there for finding in findings if (there := _moved(finding, ratio, mask)) is not None]
+    return MarkedImage(image, mask, moved, kind_map, clean)
+
+
+def _moved(finding: Finding, ratio: tuple[float, float], mask: Mask) -> Finding | None:
+    """Return the finding's box on the scaled picture, drawn tight around what is left of it; None if nothing is."""
+    left, top = max(0, int(finding.x * ratio[0]) - 1), max(0, int(finding.y * ratio[1]) - 1)
+    right = min(mask.shape[1], int(np.ceil((finding.x + finding.width) * ratio[0])) + 1)
+    bottom = min(mask.shape[0], int(np.ceil((finding.y + finding.height) * ratio[1])) + 1)
+    part = mask[top:bottom, left:right]
+    if not part.any():
+        return None
+    rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+    width, height = int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1
+    x, y = left + int(columns[0]), top + int(rows[0])
+    return replace(finding, x=x, y=y, width=width, height=height)

@@ -4,13 +4,14 @@ The site opens from disk and asks nobody for anything: pictures are copied besid
 (a browser refuses to read JSON from `file:` addresses), style and code stand in the page itself.
 """
 
+import hashlib
 import json
 import shutil
 import tempfile
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 import pandas as pd
@@ -18,12 +19,17 @@ import pandas as pd
 from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
 from radrefine.progress import ProgressCallback, ignore_progress
+from radrefine.report.duplicates import AuditPages, gather_audit
 from radrefine.report.gallery import GalleryItem, choose_items, write_pictures
 from radrefine.report.summary import summarise
-from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, MANIFEST_COLUMNS
+from radrefine.review import REVIEW_FILE, read_review
+from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
 
-# Items in one data file: the first is enough for the first screen, the others load behind it.
-_CHUNK = 200
+# Items in the first data file, enough for the first screen, and in the others, which load behind it.
+_FIRST_CHUNK: Final = 24
+_CHUNK: Final = 400
+# The page's scripts in the order in which they are needed.
+_SCRIPTS: Final = ("common.js", "review.js", "gallery.js", "alike.js", "start.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +97,16 @@ def build_report(
         work.mkdir()
         items = choose_items(tables["manifest"], tables["findings"], sample=options.sample, seed=options.seed)
         write_pictures(items, refined, source, work, progress)
-        _write_pages(work, tables, items, run)
+        audit = gather_audit(refined, work)
+        _write_data(work, items, audit, _earlier_decisions(refined))
+        _write_page(work, tables, items, audit, run)
         if out.exists():
             shutil.rmtree(out)
         work.rename(out)
     out.chmod(0o755)
-    return ReportSummary(out / "index.html", len(items), sum(not item.before for item in items))
+    return ReportSummary(
+        out / "index.html", len(items), sum(item.status == "refined" and not item.before for item in items)
+    )
 
 
 def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
@@ -132,11 +142,43 @@ def _source_of(run: dict[str, Any], refined: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
-def _write_pages(out: Path, tables: dict[str, pd.DataFrame], items: list[GalleryItem], run: dict[str, Any]) -> None:
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    for number, chunk in enumerate(chunks):
-        data = json.dumps([item.as_data() for item in chunk], ensure_ascii=True, separators=(",", ":"))
-        write_text(out / "data" / f"{number:05d}.js", f"report.add({data});\n")
+def _earlier_decisions(refined: Path) -> list[list[Any]]:
+    """Return the decisions that the folder was made with, so that a second review goes on from the first."""
+    file = refined / REVIEW_FILE
+    if not file.is_file():
+        return []
+    return [[path, *decision] for path, decisions in read_review(file).by_path.items() for decision in decisions]
+
+
+def _write_data(out: Path, items: list[GalleryItem], audit: AuditPages | None, decisions: list[list[Any]]) -> None:
+    """Write what the page's scripts read, as calls of those scripts."""
+    for name, chunk in zip(_chunk_names(len(items)), _chunks(items), strict=True):
+        _write_call(out / name, "gallery.add", [item.as_data() for item in chunk])
+    _write_call(out / "data" / "decisions.js", "review.load", decisions)
+    if audit is not None:
+        _write_call(out / "data" / "alike.js", "alike.add", [alike.as_data() for alike in audit.sets])
+
+
+def _write_call(path: Path, function: str, data: Any) -> None:
+    write_text(path, f"{function}({json.dumps(data, ensure_ascii=True, separators=(',', ':'))});\n")
+
+
+def _chunks(items: list[GalleryItem]) -> list[list[GalleryItem]]:
+    rest = items[_FIRST_CHUNK:]
+    return [items[:_FIRST_CHUNK], *(rest[start : start + _CHUNK] for start in range(0, len(rest), _CHUNK))]
+
+
+def _chunk_names(n_items: int) -> list[str]:
+    return [f"data/{number:05d}.js" for number in range(1 + -(-max(0, n_items - _FIRST_CHUNK) // _CHUNK))]
+
+
+def _write_page(
+    out: Path,
+    tables: dict[str, pd.DataFrame],
+    items: list[GalleryItem],
+    audit: AuditPages | None,
+    run: dict[str, Any],
+) -> None:
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("radrefine.report", "templates"),
         autoescape=True,
@@ -145,14 +187,28 @@ def _write_pages(out: Path, tables: dict[str, pd.DataFrame], items: list[Gallery
         lstrip_blocks=True,
     )
     assets = resources.files("radrefine.report") / "templates"
+    first, *rest = _chunk_names(len(items))
+    settings = json.dumps(run, indent=2, ensure_ascii=False)
     page = templates.get_template("index.html").render(
-        overview=summarise(tables["manifest"], tables["findings"], tables["failures"]),
+        name=_name_of(run),
+        overview=summarise(tables["manifest"], tables["findings"], tables["failures"], run.get("timings")),
+        audit=audit,
         labels=sorted({item.label for item in items}),
-        kinds=sorted({finding["kind"] for item in items for finding in item.findings}),
+        kinds=[kind for kind in KINDS if any(found["kind"] == kind for item in items for found in item.findings)],
         n_items=len(items),
-        chunks=[f"data/{number:05d}.js" for number in range(len(chunks))],
-        run=run,
-        style=(assets / "style.css").read_text(),
-        script=(assets / "gallery.js").read_text(),
+        first=first,
+        rest=rest,
+        # Decisions of one report are not those of another; the browser keeps them under this name.
+        key=hashlib.sha256(settings.encode()).hexdigest()[:12],
+        settings=settings,
+        style=(assets / "style.css").read_text(encoding="utf-8"),
+        script="\n".join((assets / name).read_text(encoding="utf-8") for name in _SCRIPTS),
     )
     write_text(out / "index.html", page)
+
+
+def _name_of(run: dict[str, Any]) -> str:
+    named = run.get("source")
+    if isinstance(named, dict):
+        named = named.get("path")
+    return Path(named).name if isinstance(named, str) else "refined images"

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,16 @@ from radrefine.errors import ImageError
 from radrefine.files import write_bytes
 from radrefine.images import decode_image, encode_png
 from radrefine.progress import Progress, ProgressCallback
+from radrefine.schema import KINDS
 from radrefine.sources import Member, open_members, read_bytes
 
-# The worst images tell what goes wrong; a share drawn at random tells what is usual.
-_SHARE_WORST = 0.75
+# The worst images tell what goes wrong, those of each kind what a rare kind looks like, and the rest what is usual.
+_SHARE_WORST: Final = 0.5
+_SHARE_KINDS: Final = 0.25
 # Images of these kinds are refined into a PNG named after the source, `a.jpg` -> `a.jpg.png`.
-_REENCODED = {".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+_REENCODED: Final = {".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+# What every browser shows as it is.
+_SHOWN: Final = {".png", ".jpg", ".jpeg"}
 
 
 @dataclass(slots=True)
@@ -46,8 +50,8 @@ class GalleryItem:
 def choose_items(manifest: pd.DataFrame, findings: pd.DataFrame, *, sample: int, seed: int) -> list[GalleryItem]:
     """Choose the images to show.
 
-    Three quarters are the worst: highest `residual_score` first, then the largest replaced share. The rest is drawn at
-    random from the other images that were looked at.
+    Half are the worst of all: highest `residual_score` first, then the largest replaced share. A quarter are the worst
+    of each kind of mark in turn, and the rest is drawn at random from the other images that were looked at.
 
     Args:
         manifest: The table `manifest.parquet`.
@@ -61,11 +65,9 @@ def choose_items(manifest: pd.DataFrame, findings: pd.DataFrame, *, sample: int,
     looked_at = manifest[manifest["status"].isin(["refined", "clean"])]
     order = looked_at.sort_values(
         ["residual_score", "mask_fraction", "path"], ascending=[False, False, True], na_position="last"
-    )
+    ).reset_index(drop=True)
     if 0 < sample < len(order):
-        n_worst = round(sample * _SHARE_WORST)
-        rest = order.iloc[n_worst:].sample(sample - n_worst, random_state=np.random.default_rng(seed))
-        order = pd.concat([order.iloc[:n_worst], rest])
+        order = order.iloc[_sampled(order["path"], findings, sample, seed)]
     by_path: dict[str, list[dict[str, Any]]] = {str(path): [] for path in order["path"]}
     columns = ["path", "kind", "x", "y", "width", "height", "score", "removed"]
     for row in findings.loc[findings["path"].isin(list(by_path)), columns].to_dict("records"):
@@ -85,10 +87,26 @@ def choose_items(manifest: pd.DataFrame, findings: pd.DataFrame, *, sample: int,
     ]
 
 
+def _sampled(paths: "pd.Series[Any]", findings: pd.DataFrame, sample: int, seed: int) -> list[int]:
+    """Return the places in the order of badness of the images to show, sorted."""
+    chosen = set(range(round(sample * _SHARE_WORST)))
+    place = pd.Series(paths.index, index=paths)
+    with_marks = findings[["path", "kind"]].drop_duplicates()
+    with_marks = with_marks.assign(place=with_marks["path"].map(place)).dropna().sort_values("place")
+    share = round(sample * _SHARE_KINDS) // len(KINDS)
+    for _, places in with_marks[~with_marks["place"].isin(chosen)].groupby("kind")["place"]:
+        chosen |= set(places.astype(int).head(share))
+    rest = np.setdiff1d(np.arange(len(paths)), sorted(chosen))
+    drawn = np.random.default_rng(seed).choice(rest, sample - len(chosen), replace=False)
+    return sorted({*chosen, *drawn.tolist()})
+
+
 def write_pictures(
     items: list[GalleryItem], refined: Path, source: Path | None, out: Path, progress: ProgressCallback
 ) -> None:
     """Write the pictures of `items` below `out` and note their places in the items.
+
+    An image in which nothing was replaced needs no picture before refinement.
 
     Args:
         items: The images to show; changed in place.
@@ -104,8 +122,30 @@ def write_pictures(
         item.mask = _copy(refined / "masks" / item.path, out / "mask" / name, out)
         progress(Progress("pictures", done, len(items)))
     if source is not None and items:
-        numbers = {item.path: number for number, item in enumerate(items)}
+        numbers = {item.path: number for number, item in enumerate(items) if item.status == "refined"}
         _write_before(by_path, numbers, source, out)
+
+
+def copy_picture(source: Path, stem: Path, out: Path) -> str:
+    """Put an image of any kind beside the page, in a form that a browser shows.
+
+    Args:
+        source: An image of the refined folder.
+        stem: The picture without its ending.
+        out: Folder of the page.
+
+    Returns:
+        The path of the picture relative to the page; empty where the image is missing or unreadable.
+    """
+    suffix = source.suffix.lower()
+    if suffix in _SHOWN:
+        return _copy(source, stem.with_name(stem.name + suffix), out)
+    target = stem.with_name(stem.name + ".png")
+    try:
+        write_bytes(target, encode_png(decode_image(source.read_bytes())))
+    except (ImageError, OSError):
+        return ""
+    return target.relative_to(out).as_posix()
 
 
 def _copy(source: Path, target: Path, out: Path) -> str:
@@ -117,7 +157,7 @@ def _copy(source: Path, target: Path, out: Path) -> str:
 
 
 def _write_before(items: Mapping[str, GalleryItem], numbers: Mapping[str, int], source: Path, out: Path) -> None:
-    for path, data in _read_sources(source, set(items)):
+    for path, data in _read_sources(source, set(numbers)):
         target = out / "before" / f"{numbers[path]:06d}.png"
         # A source that changed since it was refined may be unreadable now; the page says that the picture is missing.
         with contextlib.suppress(ImageError):

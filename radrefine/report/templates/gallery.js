@@ -1,80 +1,101 @@
-"use strict";
-// The gallery: filter, sort, page, compare, review. Data files call report.add; report.start draws.
-const report = (() => {
+// The gallery: filter, sort, page, compare, review. Data files call gallery.add.
+const gallery = (() => {
   const PAGE = 12;
-  // Okabe and Ito's colours, safe for colour-blind readers.
-  const COLOURS = { caliper: "#E69F00", dotted_line: "#56B4E9", text: "#009E73", body_marker: "#F0E442", probe_mark: "#0072B2",
-    tick: "#D55E00", arrow: "#CC79A7", colour_overlay: "#ffffff", ui_bar: "#999999", outlier: "#ff5252" };
+  const FILTERS = ["filter-kind", "filter-label", "filter-status", "filter-score", "filter-review", "sort", "view", "show-boxes", "show-mask"];
   const items = [];
-  const rejected = new Map();
   let page = 0;
-  const element = (id) => document.getElementById(id);
+  let drawn = "";
 
-  const node = (name, attributes = {}, ...children) => {
-    const made = name === "svg" || name === "rect" ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  };
+  function fits(item, wanted) {
+    if (wanted.label && item.label !== wanted.label) return false;
+    if (wanted.status && item.status !== wanted.status) return false;
+    if (wanted.kind || wanted.score) {
+      if (!item.findings.some((found) => (!wanted.kind || found.kind === wanted.kind) && found.score >= wanted.score)) return false;
+    }
+    if (!wanted.review) return true;
+    return item.findings.some((found) => (review.of(item.path, found) || (found.removed ? "open" : "")) === wanted.review);
+  }
 
   function chosen() {
-    const kind = element("filter-kind").value, label = element("filter-label").value;
-    const status = element("filter-status").value, score = Number(element("filter-score").value) || 0;
-    const sort = element("sort").value;
-    const fits = (item) => (!label || item.label === label) && (!status || item.status === status) &&
-      ((!kind && !score) || item.findings.some((found) => (!kind || found.kind === kind) && found.score >= score));
+    const value = (id) => element(id).value;
+    const wanted = { kind: value("filter-kind"), label: value("filter-label"), status: value("filter-status"),
+      score: Number(value("filter-score")) || 0, review: value("filter-review") };
+    const sort = value("sort");
     const order = sort === "path" ? (a, b) => (a.path < b.path ? -1 : 1) : (a, b) => b[sort] - a[sort];
-    return items.filter(fits).sort(order);
+    return items.filter((item) => fits(item, wanted)).sort(order);
   }
 
-  function boxes(item) {
-    const svg = node("svg", { viewBox: `0 0 ${item.width} ${item.height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    for (const found of item.findings) {
-      svg.append(node("rect", { x: found.x - 1, y: found.y - 1, width: found.width + 2, height: found.height + 2, fill: "none",
-        stroke: COLOURS[found.kind] || "#fff", "stroke-width": 1.5, "vector-effect": "non-scaling-stroke",
-        "stroke-dasharray": found.removed ? "none" : "4 3" }));
-    }
-    return svg;
+  function box(item, found, number) {
+    const share = (part, whole) => `${(100 * part) / whole}%`;
+    // The number of a box at the upper edge stands below it.
+    const place = `${found.removed ? "" : " left"}${found.y < 0.07 * item.height ? " high" : ""}`;
+    const made = node("span", { class: `box kind-${found.kind}${place}` }, node("b", {}, String(number + 1)));
+    Object.assign(made.style, { left: share(found.x - 1, item.width), top: share(found.y - 1, item.height),
+      width: share(found.width + 2, item.width), height: share(found.height + 2, item.height) });
+    return made;
   }
 
-  function findingRow(item, found, number) {
-    const row = node("li");
-    const swatch = node("span", { class: "swatch" });
-    swatch.style.background = COLOURS[found.kind] || "#fff";
-    row.append(swatch, `${found.kind} ${found.score.toFixed(2)}${found.removed ? "" : " (left in place)"}`);
-    if (found.removed) {
-      const key = `${item.path}\n${number}`;
-      const button = node("button", { type: "button", "aria-pressed": String(rejected.has(key)), "aria-label": `Reject the removal of ${found.kind} ${number + 1}` }, "reject");
-      button.addEventListener("click", () => {
-        if (!rejected.delete(key)) rejected.set(key, { path: item.path, ...found });
-        button.setAttribute("aria-pressed", String(rejected.has(key)));
-        element("export").disabled = rejected.size === 0;
-      });
-      row.append(button);
-    }
+  function markRow(item, found, number, drawn) {
+    const name = readable(found.kind);
+    const row = node("li", { tabindex: "-1", "data-mark": String(number) },
+      node("span", { class: `badge kind-${found.kind}`, "aria-hidden": "true" }, String(number + 1)),
+      node("span", { class: "what" }, name, node("small", {}, ` ${found.score.toFixed(2)}${found.removed ? "" : " · left in place"}`)));
+    // Of a mark that was left in place, to keep its removal means to remove it after all.
+    const words = found.removed ? { keep: "keep", reject: "reject" } : { keep: "remove", reject: "leave" };
+    const buttons = ["keep", "reject"].map((decision) => {
+      const label = `${words[decision]} ${found.removed ? "the removal of " : ""}${name} ${number + 1}`;
+      const button = node("button", { type: "button", class: decision, "aria-label": label }, words[decision]);
+      button.addEventListener("click", () => apply(review.of(item.path, found) === decision ? "" : decision));
+      return button;
+    });
+    const show = () => {
+      const decision = review.of(item.path, found);
+      buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.className === decision)));
+      row.dataset.decision = decision;
+      drawn?.classList.toggle("rejected", decision === "reject");
+    };
+    const apply = (decision) => { review.decide(item.path, found, decision); show(); };
+    row.decide = apply;
+    for (const [event, hot] of [["mouseenter", true], ["mouseleave", false], ["focusin", true], ["focusout", false]])
+      row.addEventListener(event, () => drawn?.classList.toggle("hot", hot));
+    row.append(node("span", { class: "buttons" }, ...buttons));
+    show();
     return row;
   }
 
-  function card(item) {
+  function frameOf(item) {
     const frame = node("div", { class: "frame" });
-    frame.append(node("img", { src: item.after, alt: `${item.path} after refinement`, width: item.width, height: item.height, loading: "lazy" }));
-    const list = node("ul", {}, ...item.findings.map((found, number) => findingRow(item, found, number)));
-    const caption = node("figcaption", {}, node("strong", {}, item.path), node("br"),
-      `${item.label} · ${item.status} · residual ${item.residual.toFixed(2)} · ${(100 * item.mask_fraction).toFixed(2)} % replaced`, list);
-    const figure = node("figure", { class: "card" }, frame);
-    if (item.before) {
-      frame.append(node("img", { class: "before", src: item.before, alt: `${item.path} before refinement`, loading: "lazy" }),
-        node("span", { class: "edge" }), node("span", { class: "tag left" }, "before"));
-      const slider = node("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": `Compare before and after of ${item.path}` });
-      slider.addEventListener("input", () => frame.style.setProperty("--cut", `${slider.value}%`));
-      figure.append(slider);
-    } else {
-      frame.append(node("span", { class: "tag left" }, "source not at hand"));
+    frame.style.aspectRatio = `${item.width} / ${item.height}`;
+    frame.append(node("img", { src: item.after, alt: item.status === "clean" ? item.path : `${item.path} after refinement`, width: item.width, height: item.height }));
+    if (!item.before) {
+      frame.append(node("span", { class: "tag left" }, item.status === "clean" ? "unchanged" : "after; the source is not at hand"));
+      return frame;
     }
-    frame.append(node("span", { class: "tag right" }, "after"));
-    if (item.mask && element("show-mask").checked) frame.append(node("img", { class: "mask", src: item.mask, alt: "replaced pixels" }));
-    if (element("show-boxes").checked) frame.append(boxes(item));
-    figure.append(caption);
+    const slider = node("input", { type: "range", min: "0", max: "100", value: element("view").value,
+      "aria-label": `Share of ${item.path} shown as before refinement` });
+    const cut = () => { frame.style.setProperty("--cut", `${slider.value}%`); slider.setAttribute("aria-valuetext", `${slider.value} % before`); };
+    slider.addEventListener("input", cut);
+    cut();
+    frame.append(node("img", { class: "before", src: item.before, alt: `${item.path} before refinement` }), slider,
+      node("span", { class: "edge", "aria-hidden": "true" }), node("span", { class: "tag left" }, "before"), node("span", { class: "tag right" }, "after"));
+    return frame;
+  }
+
+  function card(item) {
+    const frame = frameOf(item);
+    if (item.mask && element("show-mask").checked)
+      frame.append(node("div", { class: "mask" }, node("img", { src: item.mask, alt: `Replaced pixels of ${item.path}` })));
+    const boxes = element("show-boxes").checked ? item.findings.map((found, number) => box(item, found, number)) : [];
+    frame.append(...boxes);
+    const cutAt = item.path.lastIndexOf("/") + 1;
+    const large = node("button", { type: "button", class: "large", "aria-pressed": "false", "aria-label": `Enlarge ${item.path}` }, "⤢");
+    const figure = node("figure", { class: "card" }, frame, node("figcaption", {},
+      node("div", { class: "title" }, node("strong", {}, node("small", {}, item.path.slice(0, cutAt)), item.path.slice(cutAt)), large),
+      node("p", { class: "note" }, node("span", { class: `state ${item.status}` }, item.status),
+        ` ${readable(item.label)} · residual ${item.residual.toFixed(2)}`,
+        item.mask_fraction ? ` · ${(100 * item.mask_fraction).toFixed(2)} % replaced` : ""),
+      node("ol", {}, ...item.findings.map((found, number) => markRow(item, found, number, boxes[number])))));
+    large.addEventListener("click", () => large.setAttribute("aria-pressed", String(figure.classList.toggle("wide"))));
     return figure;
   }
 
@@ -82,45 +103,61 @@ const report = (() => {
     const shown = chosen();
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     page = Math.min(Math.max(page, 0), pages - 1);
-    element("cards").replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).map(card));
-    element("status").textContent = `${shown.length.toLocaleString("en")} of ${items.length.toLocaleString("en")} images fit`;
+    const now = shown.slice(page * PAGE, (page + 1) * PAGE);
+    const state = JSON.stringify([now.map((item) => item.path), ...["view", "show-boxes", "show-mask"].map((id) => [element(id).value, element(id).checked])]);
+    // What is shown already stays, and with it the place of the keyboard.
+    if (state !== drawn) element("cards").replaceChildren(...now.map(card));
+    drawn = state;
+    element("status").textContent = shown.length ? `${shown.length.toLocaleString("en")} of ${many(items.length, "image")} fit` : "no image fits these filters";
     element("page").textContent = `page ${page + 1} of ${pages}`;
     element("previous").disabled = page === 0;
     element("next").disabled = page === pages - 1;
   }
 
-  function turn(step) { page += step; draw(); }
-
-  function exportReview() {
-    const quote = (value) => `"${String(value).replaceAll('"', '""')}"`;
-    const columns = ["path", "kind", "x", "y", "width", "height"];
-    const lines = [...rejected.values()].map((row) => [...columns.map((name) => quote(row[name])), "reject"].join(","));
-    const link = node("a", { download: "review.csv", href: "data:text/csv;charset=utf-8," + encodeURIComponent([[...columns, "decision"].join(","), ...lines, ""].join("\n")) });
-    link.click();
+  function turn(step) {
+    const before = page;
+    page += step;
+    draw();
+    return page !== before;
   }
 
-  function start(rest) {
-    for (const id of ["filter-kind", "filter-label", "filter-status", "filter-score", "sort", "show-boxes", "show-mask"])
-      element(id).addEventListener("input", () => { page = 0; draw(); });
+  // Go to the next or previous mark, over the edge of the page where need be.
+  function step(by) {
+    const marks = () => [...document.querySelectorAll("#cards [data-mark]")];
+    const here = marks().indexOf(document.activeElement.closest("[data-mark]"));
+    let next = here < 0 ? (by > 0 ? 0 : marks().length - 1) : here + by;
+    while (!marks()[next]) {
+      if (!turn(by)) return;
+      next = by > 0 ? 0 : marks().length - 1;
+    }
+    marks()[next].focus();
+  }
+
+  function decide(decision) {
+    const row = document.activeElement.closest("[data-mark]");
+    if (!row) return;
+    row.decide(decision);
+    if (decision) step(1);
+  }
+
+  const KEYS = {
+    ArrowRight: () => turn(1), ArrowLeft: () => turn(-1), n: () => step(1), p: () => step(-1),
+    k: () => decide("keep"), r: () => decide("reject"), u: () => decide(""),
+    m: () => element("show-mask").click(), o: () => element("show-boxes").click(),
+    b: () => { const view = element("view"); view.selectedIndex = (view.selectedIndex + 1) % 3; draw(); },
+  };
+
+  function start() {
+    for (const id of FILTERS)
+      element(id).addEventListener("input", () => { if (!["view", "show-boxes", "show-mask"].includes(id)) page = 0; draw(); });
+    element("filters").addEventListener("submit", (event) => event.preventDefault());
     element("previous").addEventListener("click", () => turn(-1));
     element("next").addEventListener("click", () => turn(1));
-    element("export").addEventListener("click", exportReview);
-    document.addEventListener("keydown", (event) => {
-      if (event.target.matches("input, select")) return;
-      if (event.key === "ArrowRight") turn(1);
-      if (event.key === "ArrowLeft") turn(-1);
-    });
+    element("export").addEventListener("click", review.download);
+    element("forget").addEventListener("click", () => { if (confirm("Forget all decisions of this review?")) { review.forget(); drawn = ""; draw(); } });
+    if (matchMedia("(max-width: 40rem)").matches) element("filter-box").open = false;
     draw();
-    // The rest of the data comes one file after the other behind the first screen.
-    const load = () => {
-      const source = rest.shift();
-      if (!source) { draw(); return; }
-      const script = node("script", { src: source });
-      script.addEventListener("load", load);
-      document.body.append(script);
-    };
-    if (rest.length) load();
   }
 
-  return { add: (more) => items.push(...more), start };
+  return { add: (more) => items.push(...more), start, draw, keys: KEYS };
 })();

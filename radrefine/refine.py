@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from radrefine.artifacts.find import Detection, find_artifacts
+from radrefine.artifacts.detect import Detector, check_detector, detect_marks
+from radrefine.artifacts.find import Detection
 from radrefine.artifacts.outliers import residual_score
 from radrefine.errors import UsageError
 from radrefine.inpaint import Method, inpaint
@@ -26,12 +27,16 @@ class RefineOptions:
         min_score: Findings below this score are reported and left in place.
         method: How holes are filled.
         radius: Neighbourhood of the fill, px.
+        detector: What finds the marks.
+        weights: ONNX file of the learned detector; the one that comes with the package where empty.
     """
 
     remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
     min_score: float = field(default=0.5, metadata={"help": "Leave marks below this score (0 to 1) in place."})
     method: Method = field(default="telea", metadata={"help": "Fill: telea or navier-stokes."})
     radius: int = field(default=3, metadata={"help": "Neighbourhood of the fill in px."})
+    detector: Detector = field(default="classical", metadata={"help": "What finds marks: learned, classical or both."})
+    weights: str = field(default="", metadata={"help": "Weights of your own for the learned detector, an ONNX file."})
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.remove) - set(KINDS))
@@ -39,6 +44,7 @@ class RefineOptions:
             raise UsageError(f"unknown kinds in --remove: {', '.join(unknown)}; choose from {', '.join(KINDS)}")
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score must lie between 0 and 1, got {self.min_score}")
+        check_detector(self.detector)
 
 
 def refine_image(
@@ -57,7 +63,7 @@ def refine_image(
     options = options or RefineOptions()
     if min(image.shape[:2]) < _LEAST_SIDE:
         return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
-    detection = find_artifacts(image)
+    detection = detect_marks(image, options.detector, options.weights)
     findings = [
         replace(found, removed=found.kind in options.remove and found.score >= options.min_score)
         for found in detection.findings

@@ -126,6 +126,10 @@ def versions() -> dict[str, str]:
 def refine_recipe(options: RefineOptions, correction: str | None = None) -> str:
     """Return a short name for all that shapes a refined image: options, correction, version of the operators."""
     parts = {"options": dataclasses.asdict(options), "correction": correction, **versions()}
+    if options.detector != "classical":
+        from radrefine.artifacts.learned import weights_hash
+
+        parts["weights"] = weights_hash(options.weights)
     del parts["python"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 

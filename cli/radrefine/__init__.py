@@ -13,6 +13,7 @@ from cli.radrefine.masks import masks
 from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
+from cli.radrefine.train_detector import train_detector
 
 app = typer.Typer(
     name="radrefine",
@@ -49,6 +50,7 @@ app.command()(report)
 app.command()(split)
 app.command()(push)
 app.command()(fetch)
+app.command()(train_detector)
 
 
 def main() -> None:

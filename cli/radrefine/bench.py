@@ -1,11 +1,14 @@
 """`radrefine bench`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
+
+if TYPE_CHECKING:
+    from radrefine.bench.leak import LeakReport
 
 _COLUMNS = {
     "objects": "objects",
@@ -29,37 +32,71 @@ def bench(
     images: Annotated[Path | None, typer.Option(help="Folder of images with true masks.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Their masks, same names, PNG; none for unmarked images.")] = None,
     objects: Annotated[Path | None, typer.Option(help="JSON with kind and box of their marks.")] = None,
+    ignore: Annotated[Path | None, typer.Option(help="Masks of pixels to leave out of the scores.")] = None,
+    unmarked: Annotated[
+        bool, typer.Option("--unmarked", help="The images have no marks but the small ones of --masks: judge damage.")
+    ] = False,
     clean: Annotated[list[Path] | None, typer.Option(help="Folder of clean images to draw marks on.")] = None,
     count: Annotated[int, typer.Option(help="Composites; phantoms carry them without --clean.")] = 60,
     size: Annotated[int, typer.Option(help="Side of the phantoms in px.")] = 256,
-    method: Annotated[list[str] | None, typer.Option(help="Removers to compare; all when left out.")] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option(help="Detectors to compare: learned, classical, both; all when left out.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights of your own for the learned detector.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Two simple removers beside them.")] = True,
+    leak: Annotated[
+        bool, typer.Option("--leak", help="Can a classifier still tell which images carried marks? Needs --clean.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the composites.")] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure the removal of marks against known truth, beside two baselines and fills of the true masks."""
+    import dataclasses
+    import resource
+
     import cv2
 
-    from radrefine.bench import METHODS, composite_cases, folder_cases, run_bench
+    from radrefine.artifacts.detect import DETECTORS, check_detector
+    from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, run_bench
     from radrefine.bench.cases import list_images
+    from radrefine.bench.leak import measure_leak
     from radrefine.errors import UsageError
+    from radrefine.images import decode_image
 
-    unknown = sorted(set(method or ()) - set(METHODS))
-    if unknown:
-        raise UsageError(f"unknown --method {unknown[0]}; choose from {', '.join(METHODS)}")
-    if images is None and (masks or objects):
-        raise UsageError("--masks and --objects describe the images of --images; name that folder too")
+    for name in detector or ():
+        check_detector(name)
+    if images is None and (masks or objects or ignore or unmarked):
+        raise UsageError("--masks, --objects, --ignore and --unmarked describe --images; name that folder too")
     if count < 1:
         raise UsageError(f"--count must be 1 or more, got {count}")
+    own = "" if weights is None else str(weights.resolve())
+    methods = {name: refiner(name, own) for name in detector or DETECTORS}  # type: ignore[arg-type]  # checked above
+    cv2.setNumThreads(1)
+    if leak:
+        pictures = [decode_image(path.read_bytes()) for folder in clean or () for path in list_images(folder)]
+        with progress(quiet=quiet) as callback:
+            told = measure_leak(pictures, methods, count=count, size=size, seed=seed, progress=callback)
+        finish(dataclasses.asdict(told), _leak_lines(told), as_json=as_json, quiet=quiet)
+        return
     if images is not None:
-        cases, total = folder_cases(images, masks, objects), len(list_images(images))
+        total = len(list_images(images))
+        cases = folder_cases(images, masks, objects, ignore=ignore, unmarked=unmarked)
     else:
         cases, total = composite_cases(clean or [], count, seed, size), count
-    chosen = {name: METHODS[name] for name in method or METHODS}
-    cv2.setNumThreads(1)
     with progress(quiet=quiet) as callback:
-        rows = [report.to_row() for report in run_bench(cases, chosen, total=total, progress=callback)]
-    finish({"images": total, "seed": seed, "methods": rows}, _table(rows), as_json=as_json, quiet=quiet)
+        reports = run_bench(cases, methods | (BASELINES if baselines else {}), total=total, progress=callback)
+    rows = [report.to_row() for report in reports]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    lines = [*_table(rows), f"peak memory of this process: {memory:,.0f} MiB"]
+    result = {"images": total, "seed": seed, "peak_memory_mib": round(memory), "methods": rows}
+    finish(result, lines, as_json=as_json, quiet=quiet)
+
+
+def _leak_lines(told: "LeakReport") -> list[str]:
+    lines = [f"telling marked from unmarked images, AUROC on {told.pictures} images of unseen backgrounds"]
+    lines.append(f"{'before cleaning':28}{told.before:9.3f}")
+    return lines + [f"{'after ' + name:28}{value:9.3f}" for name, value in told.after.items()]
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

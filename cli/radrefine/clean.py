@@ -28,6 +28,10 @@ def clean(
         str | None, typer.Option(help="Kinds of marks to remove, separated by commas; by default all of them.")
     ] = None,
     min_score: Annotated[float, typer.Option(help="Leave marks below this score (0 to 1) in place.")] = 0.5,
+    detector: Annotated[str, typer.Option(help="What finds marks: learned, classical or both.")] = "classical",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of your own for the learned detector, an ONNX file.")
+    ] = None,
     method: Annotated[str, typer.Option(help="How holes are filled: telea or navier-stokes.")] = "telea",
     radius: Annotated[int, typer.Option(min=1, help="Neighbourhood of the fill, px.")] = 3,
     layout: Annotated[str, typer.Option(help="How paths are read: radimagenet or imagefolder.")] = "radimagenet",
@@ -58,7 +62,14 @@ def clean(
     from radrefine.schema import KINDS
 
     kinds = KINDS if remove is None else tuple(kind.strip() for kind in remove.split(",") if kind.strip())
-    refine = RefineOptions(remove=kinds, min_score=min_score, method=method, radius=radius)  # type: ignore[arg-type]
+    refine = RefineOptions(
+        remove=kinds,
+        min_score=min_score,
+        method=method,  # type: ignore[arg-type]  # checked when a hole is filled
+        radius=radius,
+        detector=detector,  # type: ignore[arg-type]  # checked there
+        weights="" if weights is None else str(weights.resolve()),
+    )
     options = CleanOptions(
         refine=refine,
         jobs=jobs,

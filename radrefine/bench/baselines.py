@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.detect import Detector
 from radrefine.artifacts.response import to_grey
 from radrefine.inpaint import inpaint
 from radrefine.records import Image, Mask
-from radrefine.refine import refine_image
+from radrefine.refine import RefineOptions, refine_image
 
 Remover = Callable[[Image], tuple[Mask, Image]]
 """Takes an image; returns the mask of what it replaced and the filled image."""
@@ -22,10 +23,15 @@ _LEAST_MATCH: Final = 0.75
 _GROWTH: Final = 10
 
 
-def remove_ours(image: Image) -> tuple[Mask, Image]:
-    """Refine with the default options."""
-    result = refine_image(image)
-    return result.mask, result.image
+def refiner(detector: Detector, weights: str = "") -> Remover:
+    """Return a remover that refines as `radrefine clean --detector` does."""
+    options = RefineOptions(detector=detector, weights=weights)
+
+    def remove(image: Image) -> tuple[Mask, Image]:
+        result = refine_image(image, options)
+        return result.mask, result.image
+
+    return remove
 
 
 def remove_bright(image: Image) -> tuple[Mask, Image]:
@@ -77,9 +83,5 @@ def _edges_of(shape: str, scale: float) -> NDArray:
     return cv2.Canny(drawn, 50, 200)
 
 
-METHODS: Final[dict[str, Remover]] = {
-    "radrefine": remove_ours,
-    "threshold-and-fill": remove_bright,
-    "edge-templates": remove_matched_edges,
-}
-"""Removers by the name that reports show."""
+BASELINES: Final[dict[str, Remover]] = {"threshold-and-fill": remove_bright, "edge-templates": remove_matched_edges}
+"""Removers to compare with, by the name that reports show."""

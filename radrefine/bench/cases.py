@@ -31,6 +31,7 @@ class Case:
         truth: (H, W) bool, True where a mark is.
         boxes: The marks.
         clean: What lies under the marks; None where nobody knows.
+        ignored: (H, W) bool, pixels that count neither as found nor as missed nor as damage; None where all count.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Case:
     truth: Mask
     boxes: tuple[Box, ...]
     clean: Image | None = None
+    ignored: Mask | None = None
 
 
 def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 256) -> Iterator[Case]:
@@ -68,7 +70,14 @@ def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 
         yield Case(name, marked.image, marked.mask, boxes, marked.clean)
 
 
-def folder_cases(images: Path, masks: Path | None = None, objects: Path | None = None) -> Iterator[Case]:
+def folder_cases(
+    images: Path,
+    masks: Path | None = None,
+    objects: Path | None = None,
+    *,
+    ignore: Path | None = None,
+    unmarked: bool = False,
+) -> Iterator[Case]:
     """Read images with true masks of the same names.
 
     Args:
@@ -76,6 +85,9 @@ def folder_cases(images: Path, masks: Path | None = None, objects: Path | None =
         masks: Folder of 8-bit masks, non-zero = mark; None for images without marks.
         objects: JSON file, per image name a list of {"type", "bbox": [x0, y0, x1, y1]}; without it, pixels that touch
             or nearly touch make one mark.
+        ignore: Folder of 8-bit masks, non-zero = leave out of the scores; an image without one is scored whole.
+        unmarked: Take the images as free of marks: `masks` then tells of small ones, a corner logo say, which count
+            neither as marks nor, with 3 px around them, as damage.
 
     Yields:
         One case per image.
@@ -87,8 +99,19 @@ def folder_cases(images: Path, masks: Path | None = None, objects: Path | None =
     for path in list_images(images):
         image = decode_image(path.read_bytes())
         truth = np.zeros(image.shape[:2], bool) if masks is None else _read_mask(masks / f"{path.stem}.png", image)
+        ignored = None
+        if ignore is not None and (ignore / f"{path.stem}.png").is_file():
+            ignored = _read_mask(ignore / f"{path.stem}.png", image)
+        if unmarked:
+            yield Case(path.name, image, np.zeros_like(truth), (), ignored=_around(truth, ignored))
+            continue
         boxes = _boxes_of(truth) if path.name not in known else tuple(_box(entry) for entry in known[path.name])
-        yield Case(path.name, image, truth, boxes)
+        yield Case(path.name, image, truth, boxes, ignored=ignored)
+
+
+def _around(marks: Mask, ignored: Mask | None) -> Mask:
+    near = np.asarray(cv2.dilate(marks.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
+    return near if ignored is None else near | ignored
 
 
 def list_images(folder: Path) -> list[Path]:

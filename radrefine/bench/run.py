@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from radrefine.bench.baselines import METHODS, Remover
+from radrefine.bench.baselines import Remover
 from radrefine.bench.cases import Case
 from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
 from radrefine.images import decode_image, encode_png
@@ -33,7 +33,7 @@ class BenchReport:
         unmarked: Images without.
         damaged: Of the unmarked ones, those in which a pixel was replaced.
         damaged_pixels: Share of the pixels of unmarked images that were replaced.
-        seconds: Processor time for decoding, removing and encoding all images.
+        seconds: Processor time for decoding, removing and encoding, per image.
         codec_seconds: The same for decoding and encoding alone.
     """
 
@@ -45,12 +45,11 @@ class BenchReport:
     unmarked: int = 0
     damaged: int = 0
     damaged_pixels: float = 0.0
-    seconds: float = 0.0
-    codec_seconds: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+    codec_seconds: list[float] = field(default_factory=list)
 
     def to_row(self) -> dict[str, Any]:
         """Return the figures by name; what was not measured is None."""
-        images = self.marked + self.unmarked
         finite = [psnr for psnr, _ in self.fills if math.isfinite(psnr)]
         row: dict[str, Any] = {"method": self.method, "objects": _rounded(self.objects.share())}
         for tolerance, counts in self.pixels.items():
@@ -64,15 +63,15 @@ class BenchReport:
             "ssim": _rounded(float(np.mean([ssim for _, ssim in self.fills])) if self.fills else math.nan),
             "clean_changed": _rounded(self.damaged / self.unmarked if self.unmarked else math.nan),
             "clean_pixels": _rounded(self.damaged_pixels / self.unmarked if self.unmarked else math.nan, 6),
-            "ms": _rounded(1000 * self.seconds / images if images and self.seconds else math.nan),
-            "codec_ratio": _rounded(self.seconds / self.codec_seconds if self.codec_seconds else math.nan),
+            "ms": _rounded(1000 * float(np.median(self.seconds)) if self.seconds else math.nan),
+            "codec_ratio": _rounded(sum(self.seconds) / sum(self.codec_seconds) if self.seconds else math.nan),
             "kinds": {kind: _rounded(self.objects.share(kind)) for kind in sorted(self.objects.true)},
         }
 
 
 def run_bench(
     cases: Iterable[Case],
-    methods: dict[str, Remover] | None = None,
+    methods: dict[str, Remover],
     *,
     total: int | None = None,
     progress: ProgressCallback = ignore_progress,
@@ -81,14 +80,13 @@ def run_bench(
 
     Args:
         cases: Images with truth.
-        methods: Removers by name; None takes all of `METHODS`.
+        methods: Removers by name.
         total: Number of cases, for the progress.
         progress: Called after every case.
 
     Returns:
         One report per remover, and one per fill (`oracle mask, <fill>`) where the clean images are known.
     """
-    methods = METHODS if methods is None else methods
     reports = {name: BenchReport(name) for name in methods}
     oracles = {name: BenchReport(f"oracle mask, {name}") for name in ("telea", "navier-stokes", "biharmonic")}
     for done, case in enumerate(cases, start=1):
@@ -109,17 +107,19 @@ def _judge(case: Case, remover: Remover, report: BenchReport) -> None:
     between = time.process_time()
     mask, filled = remover(decode_image(data))
     encode_png(filled)
-    report.codec_seconds += between - started
-    report.seconds += time.process_time() - between
+    report.codec_seconds.append(between - started)
+    report.seconds.append(time.process_time() - between)
     if not case.truth.any():
+        harmed = mask if case.ignored is None else mask & ~case.ignored
         report.unmarked += 1
-        report.damaged += int(mask.any())
-        report.damaged_pixels += float(mask.mean())
+        report.damaged += int(harmed.any())
+        report.damaged_pixels += float(harmed.mean())
         return
     report.marked += 1
     for tolerance, counts in report.pixels.items():
-        counts.add(mask, case.truth, tolerance)
-    report.objects.add(mask, case.truth, case.boxes)
+        counts.add(mask, case.truth, tolerance, case.ignored)
+    counted = case.truth if case.ignored is None else case.truth & ~case.ignored
+    report.objects.add(mask, counted, case.boxes)
     if case.clean is not None:
         report.fills.append(hole_fidelity(filled, case.clean, case.truth))
 

@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.radrefine import app
-from radrefine.bench import METHODS, composite_cases, folder_cases, run_bench
+from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, run_bench
+from radrefine.bench.leak import measure_leak
 from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
-from radrefine.errors import SourceError
+from radrefine.errors import SourceError, UsageError
+from radrefine.phantoms import make_phantom
 
 
 def _mask(*points: tuple[int, int]) -> np.ndarray:
@@ -81,20 +83,48 @@ def test_folders_give_cases_with_and_without_marks(tmp_path: Path) -> None:
         list(folder_cases(tmp_path / "images", tmp_path / "images/none"))
 
 
-@pytest.mark.parametrize("name", METHODS)
+def test_ignored_pixels_count_neither_as_marks_nor_as_damage(tmp_path: Path) -> None:
+    for folder in ("images", "masks", "ignore"):
+        (tmp_path / folder).mkdir()
+    mask = np.zeros((32, 32), np.uint8)
+    mask[4:8, 4:8] = mask[20:24, 20:24] = 255
+    left_out = np.where(np.arange(32)[:, None] > 16, 255, 0).astype(np.uint8) * np.ones((1, 32), np.uint8)
+    for folder, picture in (("images", np.full((32, 32), 90, np.uint8)), ("masks", mask), ("ignore", left_out)):
+        cv2.imwrite(str(tmp_path / folder / "a.png"), picture)
+    exact = {"exact": lambda image: (np.pad(np.ones((4, 4), bool), ((4, 24), (4, 24))), image)}
+
+    folders = tmp_path / "images", tmp_path / "masks"
+    (report,) = run_bench(folder_cases(*folders, ignore=tmp_path / "ignore"), exact)
+    assert report.to_row()["recall_1px"] == report.to_row()["objects"] == 1.0
+    (report,) = run_bench(folder_cases(*folders, unmarked=True), exact)
+    assert report.to_row()["clean_changed"] == 0.0 and report.unmarked == 1
+
+
+@pytest.mark.parametrize("name", ["classical", "learned", "both", *BASELINES])
 def test_every_remover_changes_nothing_outside_its_mask(name: str) -> None:
     (case,) = composite_cases([], 1, seed=3, size=96)
-    mask, filled = METHODS[name](case.image)
+    remove = BASELINES[name] if name in BASELINES else refiner(name)  # type: ignore[arg-type]
+    mask, filled = remove(case.image)
 
     assert filled.shape == case.image.shape and filled.dtype == np.uint8
     np.testing.assert_array_equal(filled[~mask], case.image[~mask])
 
 
 def test_the_command_prints_a_table_and_json() -> None:
-    arguments = ["bench", "--count", "2", "--size", "96", "--method", "threshold-and-fill"]
+    arguments = ["bench", "--count", "2", "--size", "96", "--detector", "classical"]
     shown = CliRunner().invoke(app, [*arguments, "--quiet", "--json"])
 
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout)["methods"][0]["method"] == "threshold-and-fill"
+    assert json.loads(shown.stdout)["methods"][0]["method"] == "classical"
     assert "x codec" in CliRunner().invoke(app, arguments).stdout
-    assert CliRunner().invoke(app, ["bench", "--method", "magic"]).exit_code == 2
+    assert CliRunner().invoke(app, ["bench", "--detector", "magic"]).exit_code == 2
+
+
+def test_a_classifier_sees_the_marks_and_not_what_a_perfect_cleaner_leaves() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [make_phantom("US/breast/cyst", rng, (96, 96)) for _ in range(4)]
+    told = measure_leak(pictures, {"grey": lambda image: (image > 0, np.full_like(image, 90))}, count=16, size=96)
+
+    assert told.before > 0.7 and told.after["grey"] == pytest.approx(0.5)
+    with pytest.raises(UsageError, match="--clean"):
+        measure_leak(pictures[:2], {})

@@ -1,0 +1,1 @@
+"""Train the mark detector on composites of known marks; needs the extra `train`."""

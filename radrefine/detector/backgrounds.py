@@ -1,0 +1,114 @@
+"""Clean pictures to draw marks on: folders of real ones and phantoms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radrefine.errors import SourceError, UsageError
+from radrefine.images import decode_image
+from radrefine.inpaint import inpaint
+from radrefine.phantoms import PHANTOMS, make_phantom
+from radrefine.records import Image
+
+_SUFFIXES: Final = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+_SCENES: Final = tuple(name for name in PHANTOMS if name.startswith("US/"))
+# Of the real pictures, one in this many is kept for validation.
+_HELD_OUT: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Backgrounds:
+    """Clean pictures, all grey.
+
+    Attributes:
+        real: (H, W) uint8 pictures from folders.
+        phantoms: (H, W) uint8 phantoms.
+        sources: Name of each folder and how many pictures it gave.
+    """
+
+    real: tuple[NDArray[np.uint8], ...]
+    phantoms: tuple[NDArray[np.uint8], ...]
+    sources: tuple[tuple[str, int], ...]
+
+    @property
+    def pictures(self) -> tuple[NDArray[np.uint8], ...]:
+        """All pictures, the real ones first."""
+        return self.real + self.phantoms
+
+
+def load_backgrounds(
+    folders: Sequence[Path], *, leave_out: Sequence[str] = (), phantoms: int = 96, seed: int = 0, size: int = 256
+) -> tuple[Backgrounds, Backgrounds]:
+    """Read clean pictures for training and for validation.
+
+    Where a folder `NAME_masks` lies beside a folder `NAME`, its masks tell the few marks that the pictures have; they
+    are filled, so that no mark is taught to be tissue.
+
+    Args:
+        folders: Folders of clean images.
+        leave_out: Words; folders and phantoms whose name contains one of them are left out.
+        phantoms: Number of phantoms, a sixth of them for validation.
+        seed: Of the phantoms.
+        size: Side of the phantoms, px.
+
+    Returns:
+        The pictures for training and those for validation; none is in both.
+
+    Raises:
+        UsageError: Nothing is left to train on.
+        SourceError: A folder without images.
+    """
+    kept = [folder for folder in folders if not _named(folder.name, leave_out)]
+    scenes = [scene for scene in _SCENES if not _named(scene, leave_out)]
+    if not kept and (not scenes or phantoms < 1):
+        raise UsageError("no backgrounds are left to train on; name more --backgrounds or leave out less")
+    pictures = [picture for folder in kept for picture in _read_folder(folder)]
+    sources = tuple((folder.name, len(_list_images(folder))) for folder in kept)
+    count = phantoms if scenes else 0
+    made = [
+        make_phantom(scenes[number % len(scenes)], np.random.default_rng([seed, number]), (size, size))
+        for number in range(count)
+    ]
+    sources += (("phantoms", count),)
+    return (
+        Backgrounds(_part(pictures, held_out=False), _part(made, held_out=False), sources),
+        Backgrounds(_part(pictures, held_out=True), _part(made, held_out=True), sources),
+    )
+
+
+def _part(pictures: Sequence[NDArray[np.uint8]], *, held_out: bool) -> tuple[NDArray[np.uint8], ...]:
+    return tuple(picture for number, picture in enumerate(pictures) if (number % _HELD_OUT == 0) == held_out)
+
+
+def _named(name: str, words: Sequence[str]) -> bool:
+    return any(word.lower() in name.lower() for word in words)
+
+
+def _list_images(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise SourceError(f"expected clean images in {folder}, found none; check the path")
+    return files
+
+
+def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
+    masks = folder.with_name(f"{folder.name}_masks")
+    pictures = []
+    for path in _list_images(folder):
+        grey = _to_grey(decode_image(path.read_bytes()))
+        mask = masks / f"{path.stem}.png"
+        if mask.is_file():
+            marks = _to_grey(decode_image(mask.read_bytes())) > 0
+            grown = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            grey = inpaint(grey, np.asarray(grown, bool))
+        pictures.append(grey)
+    return pictures
+
+
+def _to_grey(image: Image) -> NDArray[np.uint8]:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

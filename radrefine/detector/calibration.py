@@ -1,0 +1,151 @@
+"""Choose the threshold of a trained network, calibrate the scores of its marks and measure it, on unseen composites."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radrefine.artifacts.learned import (
+    DetectorSettings,
+    MarkDetector,
+    group_marks,
+    label_marks,
+    object_features,
+    settle_kinds,
+)
+from radrefine.bench.scores import ObjectCounts, PixelCounts, grown
+from radrefine.detector.backgrounds import Backgrounds
+from radrefine.detector.dataset import draw_composite
+from radrefine.marks import DRAWN_KINDS, MarkedImage
+
+_THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_USUAL_THRESHOLD: Final = 0.5
+# A found mark is right when at least this share of its pixels lies on a true one.
+_RIGHT_SHARE: Final = 0.5
+# Drawn from other numbers than the pictures of the training.
+_STREAM: Final = 7_001
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a detector reaches on composites over backgrounds that it did not see.
+
+    Attributes:
+        pictures: Composites and clean pictures.
+        recall: Share of true pixels within 1 px of a found one.
+        precision: Share of found pixels within 1 px of a true one.
+        objects: Share of marks that were at least half covered.
+        kinds: The same for each kind.
+        kinds_right: Share of found marks whose kind is right, among those that lie on a true mark.
+        clean_changed: Share of unmarked pictures in which something was found.
+    """
+
+    pictures: int
+    recall: float
+    precision: float
+    objects: float
+    kinds: dict[str, float]
+    kinds_right: float
+    clean_changed: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    truth: MarkedImage
+    logits: NDArray[np.float32]
+    kinds: NDArray[np.uint8]
+
+
+def calibrate(
+    detector: MarkDetector, backgrounds: Backgrounds, *, count: int = 240, size: int = 256, seed: int = 0
+) -> DetectorSettings:
+    """Choose the threshold with the best F1 and fit the scores of marks to how often such marks are right.
+
+    Args:
+        detector: Weights with any settings.
+        backgrounds: Clean pictures that the network has not seen.
+        count: Composites to draw.
+        size: Their side, px.
+        seed: Of the composites.
+    """
+    seen = list(_look(detector, backgrounds, count, size, seed))
+    best = max(_THRESHOLDS, key=lambda threshold: _f1(seen, threshold))
+    rough = DetectorSettings(DRAWN_KINDS, best, (0.0, 1.0, 0.0, 0.0))
+    return DetectorSettings(DRAWN_KINDS, best, _fit_score(seen, rough))
+
+
+def measure(
+    detector: MarkDetector, backgrounds: Backgrounds, *, count: int = 240, size: int = 256, seed: int = 1
+) -> Figures:
+    """Measure a calibrated detector as it is used: marks with a score below one half stay in place."""
+    pixels, objects = PixelCounts(), ObjectCounts()
+    right = placed = changed = unmarked = 0
+    for item in _look(detector, backgrounds, count, size, seed):
+        findings, masks = group_marks(item.logits, item.kinds, detector.settings)
+        found = np.zeros(item.truth.mask.shape, bool)
+        for mark in findings:
+            if mark.score >= _USUAL_THRESHOLD:
+                box = slice(mark.y, mark.y + mark.height), slice(mark.x, mark.x + mark.width)
+                found[box] |= masks[mark.kind][box]
+                true = item.truth.kind_map[box][masks[mark.kind][box]]
+                placed += int((true > 0).any())
+                right += int(
+                    (true > 0).any() and np.bincount(true[true > 0]).argmax() == 1 + DRAWN_KINDS.index(mark.kind)
+                )
+        if not item.truth.mask.any():
+            unmarked, changed = unmarked + 1, changed + int(found.any())
+            continue
+        pixels.add(found, item.truth.mask, 1)
+        boxes = [(mark.kind, mark.x, mark.y, mark.width, mark.height) for mark in item.truth.findings]
+        objects.add(found, item.truth.mask, boxes)
+    kinds = {kind: objects.share(kind) for kind in DRAWN_KINDS if kind in objects.true}
+    return Figures(
+        count,
+        pixels.recall,
+        pixels.precision,
+        objects.share(),
+        kinds,
+        right / max(1, placed),
+        changed / max(1, unmarked),
+    )
+
+
+def _look(detector: MarkDetector, backgrounds: Backgrounds, count: int, size: int, seed: int) -> Sequence[_Seen]:
+    seen = []
+    for number in range(count):
+        rng = np.random.default_rng([_STREAM, seed, number])
+        truth = draw_composite(backgrounds, rng, size)
+        seen.append(_Seen(truth, *detector.logits(truth.image)))
+    return seen
+
+
+def _f1(seen: Sequence[_Seen], threshold: float) -> float:
+    counts = PixelCounts()
+    for item in seen:
+        counts.add(item.logits > np.log(threshold / (1 - threshold)), item.truth.mask, 1)
+    return counts.f1
+
+
+def _fit_score(seen: Sequence[_Seen], settings: DetectorSettings) -> tuple[float, float, float, float]:
+    """Fit a logistic regression: is a mark with these features a true one?"""
+    from sklearn.linear_model import LogisticRegression
+
+    rows, verdicts = [], []
+    for item in seen:
+        near = grown(item.truth.mask, 1)
+        for kind, part in settle_kinds(item.logits, item.kinds, settings).items():
+            count, labels = label_marks(part, kind)
+            own = labels[part]
+            rows.append(object_features(own, item.logits[part], count))
+            share = np.bincount(own, near[part], minlength=count + 1) / np.maximum(
+                np.bincount(own, minlength=count + 1), 1
+            )
+            verdicts.append(share[1:] >= _RIGHT_SHARE)
+    features, right = np.concatenate(rows), np.concatenate(verdicts)
+    if right.all() or not right.any():
+        return (0.0, 1.0, 0.0, 0.0)
+    model = LogisticRegression(C=1.0, fit_intercept=False, max_iter=1000).fit(features, right)
+    one, mean, largest, area = (float(round(weight, 5)) for weight in model.coef_[0])
+    return one, mean, largest, area

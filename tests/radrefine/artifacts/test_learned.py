@@ -1,0 +1,194 @@
+"""The learned detector: any picture, no training package, marks found and tissue left alone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radrefine.artifacts.detect import detect_marks, merge_detections
+from radrefine.artifacts.find import Detection
+from radrefine.artifacts.learned import (
+    MAX_SIDE,
+    WEIGHTS,
+    DetectorSettings,
+    MarkDetector,
+    find_learned,
+    group_marks,
+    weights_hash,
+)
+from radrefine.errors import SourceError, UsageError
+from radrefine.marks import MarkedImage, draw_marks
+from radrefine.phantoms import make_phantom
+from radrefine.records import Finding
+from radrefine.refine import RefineOptions, refine_image
+from radrefine.schema import KINDS
+from radrefine.work import refine_recipe
+
+SETTINGS = DetectorSettings(KINDS[:-1], 0.5, (0.0, 1.0, 0.0, 0.0))
+
+
+def _marked(count: int = 6) -> Iterator[MarkedImage]:
+    scenes = ("US/breast/cyst", "US/thyroid/nodule", "US/liver/normal")
+    for number in range(count):
+        rng = np.random.default_rng([7, number])
+        phantom = make_phantom(scenes[number % len(scenes)], rng, (224, 224))
+        yield draw_marks(phantom, rng, ("caliper", "text"))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 45), (131, 64, 3), (300, 300), (700, 90, 3), (90, 1500)])
+def test_pictures_of_any_size_are_read(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    detection = find_learned(image)
+
+    assert all(mask.shape == shape[:2] for mask in detection.masks.values())
+    for found in detection.findings:
+        assert found.kind in KINDS and 0 <= found.score <= 1 and found.detector == "learned"
+        assert found.x >= 0 and found.x + found.width <= shape[1]
+        assert found.y >= 0 and found.y + found.height <= shape[0]
+
+
+def test_a_grey_picture_gives_the_same_in_colour() -> None:
+    image = next(_marked()).image
+    grey, colour = MarkDetector().logits(image), MarkDetector().logits(np.repeat(image[..., None], 3, axis=2))
+
+    np.testing.assert_array_equal(grey[0], colour[0])
+    np.testing.assert_array_equal(grey[1], colour[1])
+
+
+def test_the_same_picture_gives_the_same_marks_whatever_came_before() -> None:
+    first, second = (marked.image for marked in _marked(2))
+    alone = find_learned(second)
+    find_learned(first[:100, :90])
+
+    assert find_learned(second).findings == alone.findings
+
+
+def test_most_marks_on_composites_are_found() -> None:
+    found, true = 0, 0
+    for marked in _marked():
+        detection = find_learned(marked.image)
+        mask = np.any([*detection.masks.values(), np.zeros(marked.mask.shape, bool)], axis=0)
+        true += int(marked.mask.sum())
+        found += int((mask & marked.mask).sum())
+
+    assert found > 0.8 * true
+
+
+def test_phantoms_without_marks_stay_nearly_whole() -> None:
+    options = RefineOptions(detector="learned")
+    scenes = ("US/breast/malignant", "US/kidney/stone", "US/hip", "US/heart", "US/thyroid/normal")
+    removed = [
+        refine_image(make_phantom(scene, np.random.default_rng(5), (224, 224)), options).mask.mean() for scene in scenes
+    ]
+
+    assert np.mean(removed) < 0.002
+
+
+def test_a_picture_beyond_the_longest_side_is_seen_smaller() -> None:
+    image = np.zeros((40, 2 * MAX_SIDE), np.uint8)
+    logits, kinds = MarkDetector().logits(image)
+
+    assert logits.shape == kinds.shape == image.shape
+
+
+def test_letters_of_a_word_are_one_mark_and_calipers_far_apart_are_two() -> None:
+    logits = np.full((60, 60), -9.0, np.float32)
+    kinds = np.zeros((60, 60), np.uint8)
+    logits[10:16, 10:13] = logits[10:16, 16:19] = 9
+    kinds[:30] = KINDS.index("text")
+    logits[40:45, 5:10] = logits[40:45, 40:45] = 9
+    findings, masks = group_marks(logits, kinds, SETTINGS)
+
+    assert sorted((found.kind, found.x, found.width) for found in findings) == [
+        ("caliper", 5, 5),
+        ("caliper", 40, 5),
+        ("text", 10, 9),
+    ]
+    assert masks["text"].sum() == 36 and masks["caliper"].sum() == 50
+
+
+def test_a_small_patch_has_one_kind() -> None:
+    logits = np.full((20, 20), -9.0, np.float32)
+    logits[4:8, 4:9] = 9
+    kinds = np.zeros((20, 20), np.uint8)
+    kinds[:, 8] = 2
+    (found,) = group_marks(logits, kinds, SETTINGS)[0]
+
+    assert found.kind == "caliper" and (found.width, found.height) == (5, 4)
+
+
+def test_both_detectors_report_a_mark_once() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[2:6, 2:6] = True
+    other = np.zeros((20, 20), bool)
+    other[10:14, 10:14] = True
+    everywhere = np.ones((20, 20), bool)
+    first = Detection([Finding("text", 2, 2, 4, 4, 0.9, "learned")], {"text": mask}, everywhere)
+    second = Detection(
+        [Finding("caliper", 2, 2, 4, 4, 0.6, "ncc"), Finding("caliper", 10, 10, 4, 4, 0.7, "ncc")],
+        {"caliper": mask | other},
+        everywhere,
+    )
+    merged = merge_detections(first, second)
+
+    assert [(found.kind, found.detector) for found in merged.findings] == [("text", "learned"), ("caliper", "ncc")]
+    np.testing.assert_array_equal(merged.masks["caliper"], other)
+
+
+def test_weights_and_detector_are_part_of_the_recipe(tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    own.write_bytes(b"weights")
+    own.with_suffix(".json").write_text("{}")
+    options = [
+        RefineOptions(detector="classical"),
+        RefineOptions(detector="learned"),
+        RefineOptions(detector="both"),
+        RefineOptions(detector="learned", weights=str(own)),
+    ]
+
+    assert len({refine_recipe(each) for each in options}) == 4
+    assert len(weights_hash()) == 16
+
+
+def test_what_is_no_detector_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--detector"):
+        RefineOptions(detector="magic")  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="train-detector"):
+        MarkDetector(tmp_path / "none.onnx")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a network")
+    broken.with_suffix(".json").write_text(WEIGHTS.with_suffix(".json").read_text())
+    with pytest.raises(SourceError, match=r"broken\.onnx"):
+        MarkDetector(broken)
+
+
+def test_the_card_names_the_backgrounds() -> None:
+    card = (WEIGHTS.parent / "card.md").read_text()
+
+    assert "busi_clean" in card and "hip_clean" in card and "phantoms" in card
+    assert "ddti" not in card
+    assert WEIGHTS.stat().st_size < 1_000_000
+
+
+def test_detection_needs_no_training_package() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+import numpy as np
+from radrefine.artifacts.detect import detect_marks
+detect_marks(np.zeros((64, 64), np.uint8), "both")
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "done"
+
+
+def test_both_holds_at_least_what_the_network_found() -> None:
+    image = next(_marked()).image
+    learned, both = detect_marks(image, "learned"), detect_marks(image, "both")
+
+    assert set(learned.findings) <= set(both.findings)

@@ -1,0 +1,97 @@
+"""Training the detector: the same seed gives the same weights, interrupted or not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from radrefine.detector import training
+from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
+from radrefine.detector.training import TrainOptions, mark_loss, one_cycle, train_detector
+from radrefine.errors import UsageError
+from radrefine.progress import Progress
+
+TINY = TrainOptions(steps=20, batch_size=2, size=48, round_steps=5, phantoms=6, workers=0, seed=3, device="cpu")
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def _stop_at(step: int) -> training.ProgressCallback:
+    def stop(state: Progress) -> None:
+        if state.done == step:
+            raise _Interrupted
+
+    return stop
+
+
+def _weights(network: MarkNetwork) -> np.ndarray:
+    return torch.cat([value.flatten().float() for value in network.state_dict().values()]).numpy()
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    whole = train_detector(tmp_path / "whole", TINY)
+    with pytest.raises(_Interrupted):
+        train_detector(tmp_path / "parts", TINY, _stop_at(13))
+    parts = train_detector(tmp_path / "parts", TINY)
+
+    assert whole.steps == parts.steps == 20
+    np.testing.assert_array_equal(_weights(whole.network), _weights(parts.network))
+    losses = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("whole", "parts")]
+    assert [line.rsplit(",", 1)[0] for line in losses[0]] == [line.rsplit(",", 1)[0] for line in losses[1]]
+
+
+def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:
+    options = replace(TINY, steps=1, round_steps=1)
+    train_detector(tmp_path, options)
+
+    with pytest.raises(UsageError, match="other options"):
+        train_detector(tmp_path, replace(options, seed=4))
+
+
+def test_minutes_end_a_training(tmp_path: Path) -> None:
+    trained = train_detector(tmp_path, replace(TINY, minutes=1e-4, round_steps=2))
+
+    assert trained.steps == 2
+
+
+def test_the_loss_falls_with_the_truth_and_ignores_pixels_without_weight() -> None:
+    kinds = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    kinds[0, 4:8, 4:8] = 3
+    weights = torch.ones(1, 16, 16)
+    good = (kinds > 0).float() * 20 - 10
+    kind_logits = torch.zeros(1, 9, 4, 4)
+
+    assert mark_loss(good, kind_logits, kinds, weights) < mark_loss(-good, kind_logits, kinds, weights)
+    wrong = good.clone()
+    wrong[0, 0] = 10
+    weights[0, 0] = 0
+    torch.testing.assert_close(
+        mark_loss(wrong, kind_logits, kinds, weights), mark_loss(good, kind_logits, kinds, weights)
+    )
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    rates = [one_cycle(share) for share in np.linspace(0, 1, 21)]
+
+    assert rates[0] == pytest.approx(0.1) and max(rates) > 0.95 and rates[-1] < 0.01
+
+
+def test_blocks_and_pixels_keep_their_places() -> None:
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+
+    np.testing.assert_array_equal(to_pixels(to_blocks(image))[0], image[0, 0])
+
+
+@pytest.mark.parametrize(("field", "value"), [("size", 50), ("steps", 0), ("minutes", -1.0)])
+def test_wrong_options_name_the_flag(field: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"--{field}"):
+        replace(TINY, **{field: value})
+
+
+def test_unknown_devices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--device"):
+        train_detector(tmp_path, replace(TINY, device="abacus"))

@@ -10,6 +10,7 @@ Every figure is a ratio of times taken in the same run, or a count.
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
 import os
@@ -32,6 +33,8 @@ from PIL import Image as Pillow
 from radrefine.batch import CleanOptions, CleanSummary, clean_collection
 from radrefine.errors import ImageError
 from radrefine.images import decode_image, encode_png
+from radrefine.marks import draw_marks
+from radrefine.phantoms import PHANTOMS, make_phantom
 
 SIZE = 224
 RUN = (
@@ -43,20 +46,21 @@ RUN = (
 )
 
 
-def pictures(count: int) -> list[bytes]:
-    """Encode grey images with the texture of a scan, about 35 kB each."""
+def pictures(count: int, modality: str) -> list[bytes]:
+    """Encode phantoms of a modality, 10 to 35 kB each; ultrasound carries marks."""
     rng = np.random.default_rng(0)
+    names = [name for name in PHANTOMS if name.startswith(modality)]
     images = []
-    for _ in range(count):
-        noise = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE), np.uint8), (0, 0), 1.5)
-        images.append(encode_png(np.asarray(cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX), np.uint8)))
+    for index in range(count):
+        picture = make_phantom(names[index % len(names)], rng, (SIZE, SIZE))
+        images.append(encode_png(draw_marks(picture, rng).image if modality == "US" else picture))
     return images
 
 
 def make(root: Path, count: int, label: str, *, per_folder: int = 2000) -> Path:
     """Write `count` images in folders of a class each; files of equal contents are links to save space."""
     originals = []
-    for index, data in enumerate(pictures(64)):
+    for index, data in enumerate(pictures(48, label.partition("/")[0])):
         path = root.parent / f"{root.name}-original-{index}.png"
         path.write_bytes(data)
         originals.append(str(path))
@@ -65,8 +69,7 @@ def make(root: Path, count: int, label: str, *, per_folder: int = 2000) -> Path:
         if index % per_folder == 0:
             folder.mkdir(parents=True, exist_ok=True)
         # A file system allows some 65,000 links to one file.
-        copy = index % 64 if index // 64 < 30_000 else 0
-        os.link(originals[copy], f"{folder}/{index:06d}.png")
+        os.link(originals[index % len(originals)], f"{folder}/{index:06d}.png")
     return root
 
 
@@ -110,7 +113,7 @@ def _each(files: list[str], work: Callable[[str], object]) -> float:
 
 def ultrasound(folder: Path) -> None:
     """Compare jobs and backends on images that are refined."""
-    count = 400
+    count = 600
     source = make(folder / "raw", count, "US/thyroid")
     results = {}
     base = None
@@ -159,7 +162,7 @@ def scale(folder: Path) -> None:
 def damage(folder: Path) -> None:
     """Clean 2,000 damaged files and look at what became of each."""
     rng = np.random.default_rng(0)
-    image = decode_image(pictures(1)[0])[:96, :96]
+    image = decode_image(pictures(1, "CT")[0])[:96, :96]
     encoded = {}
     for form in ("PNG", "JPEG", "TIFF", "BMP"):
         buffer = io.BytesIO()
@@ -209,30 +212,42 @@ def damaged(encoded: dict[str, bytes], form: str, rng: np.random.Generator) -> b
 def kills(folder: Path) -> None:
     """Kill a run at 20 random moments and compare what it comes to."""
     rng = np.random.default_rng(0)
-    source = make(folder / "raw", 600, "US/thyroid")
+    source, resumed = make(folder / "raw", 300, "US/thyroid"), folder / "resumed"
     make(folder / "raw2", 600, "CT/chest")
     shutil.move(folder / "raw2" / "CT", source / "CT")
-    options = ("2", "loky", "copy")
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", RUN, str(source), str(folder / "whole"), *options], check=True, capture_output=True
-    )
-    length = time.perf_counter() - started
-    killed = 0
-    for _ in range(20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(source), str(folder / "resumed"), *options],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        time.sleep(float(rng.uniform(0.05, 0.25) * length))
+    whole, length = timed(lambda: clean_collection(source, folder / "whole", CleanOptions(jobs=2)))
+    wanted, moments, equal = digest(folder / "whole"), Counter[str](), []
+    while moments.total() < 20:
+        kind = ("starting", "working", "working", "working")[moments.total() % 4] if moments.total() < 19 else "ending"
+        command = [sys.executable, "-c", RUN, str(source), str(resumed), "2", "loky", "copy"]
+        since = time.time()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        _wait_for(kind, resumed, process, since)
+        # Twenty such waits come to about the length of the whole run.
+        time.sleep({"starting": 1.0, "working": length / 8, "ending": 0.01}[kind] * float(rng.uniform()))
         if process.poll() is None:
-            killed += 1
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(
-        [sys.executable, "-c", RUN, str(source), str(folder / "resumed"), *options], check=True, capture_output=True
-    )
-    print(f"killed {killed} times while running; equal: {digest(folder / 'whole') == digest(folder / 'resumed')}")
+            process.wait()
+            moments[kind] += 1
+        else:  # it was done sooner, so begin anew
+            equal.append(digest(resumed) == wanted)
+            shutil.rmtree(resumed)
+    timed(lambda: clean_collection(source, resumed, CleanOptions(jobs=2)))
+    equal.append(digest(resumed) == wanted)
+    told = ", ".join(f"{count} while {kind}" for kind, count in moments.items())
+    print(f"killed {told}; {len(equal)} runs came to their end; all equal to the uninterrupted one: {all(equal)}")
+    print(f"uninterrupted: {whole.counts} in {length:.1f} s")
+
+
+def _wait_for(kind: str, out: Path, process: subprocess.Popen[bytes], since: float) -> None:
+    """Wait until a run that was started at `since` has begun to work, or to write its tables."""
+    pattern = {"starting": "*", "working": ".radrefine/tmp/at-*", "ending": ".*.part*"}[kind]
+    while kind != "starting" and process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            # What an earlier run left behind is older.
+            if any(path.stat().st_mtime > since for path in out.glob(pattern)):
+                return
+        time.sleep(0.002)
 
 
 if __name__ == "__main__":

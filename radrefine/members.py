@@ -5,6 +5,7 @@ import re
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from radrefine.errors import ImageError
@@ -106,6 +107,37 @@ def safe_path(name: str) -> str:
     if len(name) > 60 and any(len(part.encode()) > _LONGEST_NAME for part in parts):
         raise ImageError(f"a name of more than {_LONGEST_NAME} bytes; rename the file")
     return "/".join(parts)
+
+
+def is_unsafe(name: str) -> bool:
+    """Tell whether a name of a member is one that `safe_path` refuses."""
+    try:
+        safe_path(name)
+    except ImageError:
+        return True
+    return False
+
+
+def checked(name: str, size: int, stamp: str, locator: Locator, max_bytes: int) -> Member | Refusal:
+    """Return a member, or why it is refused: its name, or a size above `max_bytes`."""
+    try:
+        path = safe_path(name)
+    except ImageError as error:
+        return Refusal(printable(name), str(error))
+    if size > max_bytes:
+        return Refusal(path, f"{size:,} bytes, more than the {max_bytes:,} allowed; raise --max-bytes if that is real")
+    return Member(path, size, stamp, locator)
+
+
+def printable(name: str) -> str:
+    """Return a name with what is not UTF-8 in it spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def archive_stamp(path: Path) -> str:
+    """Return what changes when an archive does, as far as can be told without reading it."""
+    status = path.stat()
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:

@@ -49,8 +49,9 @@ class MarkedImage:
 
     Attributes:
         image: The picture with marks, same shape and dtype as the clean one.
-        mask: (H, W) bool, True where a mark changed the picture, and in the small gaps of crosses and dotted lines, as
-            in masks made by hand. JPEG's ringing around marks and the fringe that scaling leaves are not part of it.
+        mask: (H, W) bool, True where a mark changed the picture, where its ink is as grey as the tissue beneath, and in
+            the small gaps of crosses and dotted lines, as in masks made by hand. JPEG's ringing around marks and the
+            fringe that scaling leaves are not part of it.
         findings: Kind and box of each mark, `score` 1, `detector` "truth".
         kind_map: (H, W) uint8, 0 outside marks, else 1 + index of the topmost mark's kind in `radrefine.schema.KINDS`.
         clean: What lies under the marks; the input, or the input after the same JPEG coding as `image`.

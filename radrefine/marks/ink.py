@@ -21,9 +21,9 @@ SUPERSAMPLE = 4
 # A change of fewer grey levels than this is not seen, is left out of the picture and so out of the truth.
 VISIBLE = 5
 # A mark of which less than this share of the ink shows (white on white) is not drawn at all.
-_SHOWN = 0.45
+_SHOWN = 0.5
 # Ink shows where it changes the picture by this many grey levels or more.
-_PLAIN = 10
+_PLAIN = 14
 _SHIFT = 4
 
 
@@ -207,8 +207,8 @@ def stamp(image: Image, mark: Mark) -> tuple[int, int, Mask, Mask] | None:
         mark: The mark; what lies outside the image is cut off.
 
     Returns:
-        x, y and two (h, w) bool masks, trimmed to their bounding box: the pixels that changed, and those of gaps. None
-        when too little of the mark would show, and then nothing is drawn.
+        x, y and two (h, w) bool masks, trimmed to their bounding box: the pixels that changed, and those that belong to
+        the mark without a change. None when too little of the mark would show, and then nothing is drawn.
     """
     bounds = _bounds(image, mark)
     if bounds is None:
@@ -226,15 +226,16 @@ def stamp(image: Image, mark: Mark) -> tuple[int, int, Mask, Mask] | None:
     if np.count_nonzero(changed) < 2 or np.count_nonzero(ink & (change >= _PLAIN)) < _SHOWN * np.count_nonzero(ink):
         return None
     image[y0:y1, x0:x1][changed] = drawn[changed].astype(np.uint8)
-    gaps = _gaps(mark, changed, x0, y0)
+    gaps = _gaps(mark, changed, ink, x0, y0)
     truth = changed | gaps
     rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
     part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     return x0 + int(columns[0]), y0 + int(rows[0]), changed[part], gaps[part]
 
 
-def _gaps(mark: Mark, changed: Mask, x0: int, y0: int) -> Mask:
-    gaps = np.zeros(changed.shape, bool)
+def _gaps(mark: Mark, changed: Mask, ink: Mask, x0: int, y0: int) -> Mask:
+    # Ink as grey as the tissue beneath it is still the mark's, where the rest of the mark is close by.
+    gaps = ink & (cv2.dilate(changed.view(np.uint8), np.ones((5, 5), np.uint8)) > 0)
     for layer in mark.gaps:
         place = _overlap(layer, gaps.shape, x0, y0)
         if place is not None:

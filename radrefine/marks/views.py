@@ -17,6 +17,10 @@ Generator = np.random.Generator
 FRINGE = 0.12
 """Scaling and blur leave a fringe around a mark; below this share of the mark's contrast it is not part of the mask."""
 
+# Bars are filled, and their dark ends are as much theirs as the letters on them: only the faintest fringe is left out.
+_FILLED_FRINGE = 0.05
+# A mark whose strongest pixel changes the picture by less than this many grey levels has faded away.
+_FADED = 13
 _FILLED = [1 + KINDS.index(kind) for kind in ("ui_bar", "colour_overlay")]
 
 
@@ -142,20 +146,33 @@ def _retold(
     """
     change = _difference(image, clean)
     peak = cv2.dilate(change, np.ones((7, 7), np.uint8))
-    fringe = cv2.compare(change, cv2.convertScaleAbs(peak, alpha=FRINGE), cv2.CMP_LT) > 0
-    mask = np.asarray((change >= VISIBLE) & (kinds > 0) & (~fringe | np.isin(kinds, _FILLED)) | (gaps & (kinds > 0)))
+    filled = (kinds == _FILLED[0]) | (kinds == _FILLED[1])
+    least = cv2.convertScaleAbs(peak, alpha=FRINGE)
+    if filled.any():
+        least = np.where(filled, cv2.convertScaleAbs(peak, alpha=_FILLED_FRINGE), least)
+    mask = np.asarray((change >= np.maximum(least, VISIBLE)) | gaps, bool) & (kinds > 0)
+    moved = []
+    for finding in findings:
+        there = _moved(finding, ratio, mask, change)
+        if there is not None:
+            moved.append(there)
     kind_map = np.where(mask, kinds, 0).astype(np.uint8)
-    moved = [there for finding in findings if (there := _moved(finding, ratio, mask)) is not None]
     return MarkedImage(image, mask, moved, kind_map, clean)
 
 
-def _moved(finding: Finding, ratio: tuple[float, float], mask: Mask) -> Finding | None:
-    """Return the finding's box on the scaled picture, drawn tight around what is left of it; None if nothing is."""
+def _moved(finding: Finding, ratio: tuple[float, float], mask: Mask, change: NDArray[np.uint8]) -> Finding | None:
+    """Return the finding's box on the scaled picture, drawn tight around what is left of it; None if nothing is.
+
+    A mark that faded away is taken out of `mask`, in place.
+    """
     left, top = max(0, int(finding.x * ratio[0]) - 1), max(0, int(finding.y * ratio[1]) - 1)
     right = min(mask.shape[1], int(np.ceil((finding.x + finding.width) * ratio[0])) + 1)
     bottom = min(mask.shape[0], int(np.ceil((finding.y + finding.height) * ratio[1])) + 1)
     part = mask[top:bottom, left:right]
     if not part.any():
+        return None
+    if change[top:bottom, left:right].max() < _FADED:
+        part[:] = False
         return None
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     width, height = int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1

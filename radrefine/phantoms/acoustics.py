@@ -30,6 +30,8 @@ class Probe:
         noise: Level of the electronic noise at the surface, dB.
         tgc: How much the noise rises with depth, dB.
         half_angle: Half of the sector's opening, radians.
+        curve: Radius of a convex probe's face relative to the depth of the deepest echo.
+        reach: How much larger the sector is than the picture shows; 1 just fits.
     """
 
     geometry: str = "linear"
@@ -42,6 +44,8 @@ class Probe:
     noise: float = -45.0
     tgc: float = 14.0
     half_angle: float = 0.6
+    curve: float = 0.26
+    reach: float = 1.0
 
 
 @dataclass(slots=True)
@@ -97,7 +101,9 @@ def random_probe(rng: np.random.Generator, geometry: str) -> Probe:
         gain=float(rng.normal(2, 3)),
         noise=float(rng.uniform(-52, -38)),
         tgc=float(rng.uniform(8, 20)),
-        half_angle=float(rng.uniform(0.5, 0.65) if geometry == "convex" else rng.uniform(0.65, 0.78)),
+        half_angle=float(rng.uniform(0.42, 0.75) if geometry == "convex" else rng.uniform(0.6, 0.78)),
+        curve=float(rng.uniform(0.12, 0.42)),
+        reach=float(rng.uniform(0.9, 1.3) if geometry == "convex" else rng.uniform(0.9, 1.05)),
     )
 
 
@@ -105,12 +111,12 @@ def fan_of(probe: Probe, width: float) -> Fan:
     """Lay the beams of a convex or phased `probe` into a picture `width` times as wide as high."""
     sine = math.sin(probe.half_angle)
     # A convex field is wider than most pictures show: its flanks are cut off.
-    far = min((0.5 if probe.geometry == "phased" else 0.64) * width / sine, 1.35) * 0.99
-    near = 0.03 if probe.geometry == "phased" else 0.26 * far
+    far = min((0.5 if probe.geometry == "phased" else 0.64) * width / sine, 1.35) * 0.99 * probe.reach
+    near = 0.03 if probe.geometry == "phased" else probe.curve * far
     # The face of a convex probe sags: its ends lie near * cos(half_angle) below the apex.
     apex = 0.01 - near * math.cos(probe.half_angle)
-    if apex + far > 0.995:
-        far = 0.995 - apex
+    if apex + far > 0.995 * max(1.0, probe.reach):
+        far = 0.995 * max(1.0, probe.reach) - apex
     return Fan(apex, near, far, probe.half_angle, width / 2)
 
 

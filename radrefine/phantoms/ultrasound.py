@@ -1,4 +1,4 @@
-"""Ultrasound phantoms: breast and thyroid under a linear probe, liver and kidney under a convex one, hip and heart."""
+"""Ultrasound phantoms by scene: each organ under the probe it is usually seen with."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,8 @@ import numpy as np
 from radrefine.errors import UsageError
 from radrefine.phantoms.acoustics import Probe, Tissue, beam_space, random_probe, scan
 from radrefine.phantoms.deep import draw_heart, draw_kidney, draw_liver
+from radrefine.phantoms.pelvis import draw_fetal_head, draw_ovary
+from radrefine.phantoms.shallow import draw_lung, draw_muscle, draw_vessels
 from radrefine.phantoms.superficial import draw_breast, draw_hip, draw_thyroid
 from radrefine.records import Image
 
@@ -59,5 +61,10 @@ SCENES: dict[str, tuple[str, Callable[[Tissue, Generator, Probe], None]]] = {
     **{f"kidney/{lesion}": ("convex", draw_kidney(lesion)) for lesion in ("normal", "stone", "hydronephrosis")},
     "hip": ("linear", draw_hip),
     "heart": ("phased", draw_heart),
+    "ovary": ("convex", draw_ovary),
+    "fetal_head": ("convex", draw_fetal_head),
+    "lung": ("linear", draw_lung),
+    "muscle": ("linear", draw_muscle),
+    "vessels": ("linear", draw_vessels),
 }
 """Scenes by name: the probe they are usually seen with, and what draws them."""

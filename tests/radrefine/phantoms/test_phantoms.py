@@ -28,6 +28,19 @@ def test_a_cyst_is_dark_and_bright_behind():
     assert np.median(shown) > 150
 
 
+def test_a_skull_is_brighter_than_the_brain_within():
+    for seed in range(4):
+        image = ultrasound_phantom(np.random.default_rng(seed), (160, 160), "fetal_head").astype(float)
+        assert np.percentile(image, 99) > 2.5 * image[60:100, 60:100].mean()
+
+
+def test_sectors_differ_in_depth_and_opening():
+    black = {
+        (ultrasound_phantom(np.random.default_rng(seed), (96, 96), "ovary") == 0).sum() // 200 for seed in range(8)
+    }
+    assert len(black) >= 4
+
+
 def test_a_sector_is_black_outside_its_beams():
     image = ultrasound_phantom(np.random.default_rng(0), (128, 128), "heart")
     assert not image[:10, :30].any() and not image[:10, -30:].any()

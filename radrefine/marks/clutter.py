@@ -80,7 +80,7 @@ def _patch(light: _Light, centre: tuple[float, float], axes: tuple[float, float]
         return
     x = ((np.arange(x0, x1, dtype=np.float32) - np.float32(centre[0])) / np.float32(axes[0])) ** 2
     y = ((np.arange(y0, y1, dtype=np.float32) - np.float32(centre[1])) / np.float32(axes[1])) ** 2
-    light[y0:y1, x0:x1] += np.exp(-((x[None] + y[:, None]) ** 2)) * np.float32(strength)
+    light[y0:y1, x0:x1] += np.exp(-((x[None] + y[:, None]) ** np.float32(1.3))) * np.float32(strength)
 
 
 def _spot(light: _Light, rng: Generator) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def _spot(light: _Light, rng: Generator) -> tuple[float, float]:
 
 def _scale(light: _Light, rng: Generator) -> float:
     """Return a magnification: structures of the same tissue are small on one screen and large on another."""
-    return float(np.exp(rng.normal(0, 0.4)) * light.shape[1] / 256)
+    return float(np.clip(np.exp(rng.normal(0, 0.35)) * light.shape[1] / 256, 0.6, 3.5))
 
 
 def _curve(rng: Generator, at: tuple[float, float], half: float, sag: float) -> list[tuple[float, float]]:
@@ -100,11 +100,12 @@ def _curve(rng: Generator, at: tuple[float, float], half: float, sag: float) -> 
 
 
 def _needle(light: _Light, rng: Generator) -> None:
-    (x, y), width = _spot(light, rng), float(rng.uniform(1, 2.6))
+    (x, y), zoom = _spot(light, rng), _scale(light, rng)
+    width = float(rng.uniform(1, 2.6)) * zoom
     length, turn = float(rng.uniform(0.3, 0.8)) * light.shape[1], float(rng.choice([-1, 1]) * rng.uniform(0.1, 0.9))
     step = length * math.cos(turn), length * math.sin(turn)
     apart = float(rng.uniform(0.015, 0.05)) * light.shape[0]
-    bow, blur = float(rng.normal(0, 0.01)) * length, float(rng.uniform(0.7, 1.8))
+    bow, blur = float(rng.normal(0, 0.01)) * length, float(rng.uniform(0.8, 1.8)) * zoom
     t = np.linspace(0, 1, 9)
     path = [(x + step[0] * float(s), y + step[1] * float(s) + bow * math.sin(math.pi * s)) for s in t]
     bright = np.clip(rng.normal(0.7, 0.3, len(t)), 0.1, 1.1)
@@ -127,17 +128,19 @@ def _spots(light: _Light, rng: Generator) -> None:
         points = [(float(at[0]) - size, float(at[1])), (float(at[0]) + size, float(at[1]))]
         _stroke(light, points, 1.6 * zoom, float(rng.uniform(0.5, 1.2)), float(rng.uniform(0.5, 1.3)) * zoom)
         if shadows:
-            _stroke(light, [(at[0], at[1] + 3 * zoom), (at[0], at[1] + 40 * zoom)], 2.5 * zoom, -0.5, 1.2 * zoom)
+            down = (float(at[0]), float(at[1]) + 24 * zoom)
+            _patch(light, down, (size + 2 * zoom, 18 * zoom), -0.4)
 
 
 def _fascia(light: _Light, rng: Generator) -> None:
     """One bright sheath or several in parallel, straight or bent."""
     at, half = _spot(light, rng), float(rng.uniform(0.06, 0.5)) * light.shape[1]
     points = _curve(rng, at, half, float(rng.normal(0, 0.06)) * light.shape[0])
-    width, apart = float(rng.uniform(1, 3.5)), float(rng.uniform(4, 14))
+    zoom = _scale(light, rng)
+    width, apart, blur = float(rng.uniform(1, 3.5)) * zoom, float(rng.uniform(4, 14)) * zoom, 0.6 * zoom
     for number in range(1 if rng.random() < 0.5 else int(rng.integers(2, 6))):
         shifted = [(x + float(rng.normal(0, 3)), y + number * apart) for x, y in points]
-        _stroke(light, shifted, width, float(rng.uniform(0.3, 0.95)), float(rng.uniform(0.5, 1.6)))
+        _stroke(light, shifted, width, float(rng.uniform(0.3, 0.95)), blur * float(rng.uniform(1.0, 2.5)))
 
 
 def _bone(light: _Light, rng: Generator) -> None:
@@ -158,24 +161,28 @@ def _pleura(light: _Light, rng: Generator) -> None:
     width, height = light.shape[1], light.shape[0]
     depth = float(rng.uniform(0.12, 0.4)) * height
     points = _curve(rng, (width / 2, depth), width * 0.6, float(rng.normal(0, 0.02)) * height)
-    thick = float(rng.uniform(1.2, 3.5))
+    zoom = _scale(light, rng)
+    thick, blur = float(rng.uniform(1.2, 3.5)) * zoom, float(rng.uniform(0.7, 1.6)) * zoom
     for echo in range(int(rng.integers(1, 5))):
         shifted = [(x, y + echo * depth) for x, y in points]
-        _stroke(light, shifted, thick, 1.0 * float(rng.uniform(0.35, 0.7)) ** echo, float(rng.uniform(0.6, 1.6)))
+        _stroke(light, shifted, thick, 1.0 * float(rng.uniform(0.35, 0.7)) ** echo, blur)
     for _ in range(int(rng.integers(0, 4))):
         x = float(rng.uniform(0, width))
         lean = float(rng.normal(0, 0.05)) * height
-        _stroke(light, [(x, depth), (x + lean, height)], float(rng.uniform(3, 12)), 0.35, float(rng.uniform(2, 5)))
+        _stroke(light, [(x, depth), (x + lean, height)], float(rng.uniform(3, 12)) * zoom, 0.3, 3.5 * zoom)
 
 
 def _reverberation(light: _Light, rng: Generator) -> None:
     """A comet tail or ring-down: short bars of equal distance below a reflector."""
     (x, y), zoom = _spot(light, rng), _scale(light, rng)
     half, gap = float(rng.uniform(2, 22)) * zoom, float(rng.uniform(3, 10)) * zoom
+    strength, blur = float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.9, 1.8)) * zoom
     for echo in range(int(rng.integers(3, 9))):
-        points = [(x - half, y + echo * gap), (x + half, y + echo * gap)]
+        shift = float(rng.normal(0, 0.15)) * half
+        for share in (1.0, 0.6):  # bars fade towards their ends
+            points = [(x + shift - half * share, y + echo * gap), (x + shift + half * share, y + echo * gap)]
+            _stroke(light, points, 1.2 * zoom, 0.5 * strength * 0.75**echo, blur)
         half *= float(rng.uniform(0.75, 1.0))
-        _stroke(light, points, 1.2 * zoom, 0.9 * 0.75**echo, float(rng.uniform(0.5, 1.2)))
 
 
 def _gas(light: _Light, rng: Generator) -> None:
@@ -194,12 +201,12 @@ def _crossing(light: _Light, rng: Generator) -> None:
         half = float(rng.uniform(3, 14)) * zoom
         step = half * math.cos(turn), half * math.sin(turn)
         points = [(x - step[0], y - step[1]), (x + step[0], y + step[1])]
-        _stroke(light, points, 1.2, float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.7, 1.6)))
+        _stroke(light, points, 1.2 * zoom, float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.8, 1.7)) * zoom)
 
 
 def _wall(light: _Light, rng: Generator) -> None:
     """A closed bright wall, thin as a vessel's or a follicle's, or thick and double as a skull's."""
-    (x, y), skull = _spot(light, rng), rng.random() < 0.4
+    (x, y), skull, zoom = _spot(light, rng), rng.random() < 0.4, _scale(light, rng)
     a = float(rng.uniform(0.15, 0.45) if skull else rng.uniform(0.02, 0.12)) * light.shape[1]
     b, turn = a * float(rng.uniform(0.6, 1.0)), float(rng.uniform(0, math.pi))
     _patch(light, (x, y), (a * 0.8, b * 0.8), -float(rng.uniform(0.2, 0.9)))
@@ -219,7 +226,7 @@ def _wall(light: _Light, rng: Generator) -> None:
             ]
             steep = abs(points[-1][1] - points[0][1]) / max(1.0, math.dist(points[0], points[-1]))
             width, blur = (float(rng.uniform(1.5, 4)), 1.8) if skull else (1.2, 0.9)
-            _stroke(light, points, width, strength * (1 - 0.8 * steep), blur * float(rng.uniform(0.7, 1.4)))
+            _stroke(light, points, width * zoom, strength * (1 - 0.8 * steep), blur * zoom)
 
 
 def _glare(light: _Light, rng: Generator) -> None:

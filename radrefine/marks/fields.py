@@ -48,7 +48,8 @@ def lay_out(clean: Image, rng: Generator, size: tuple[int, int]) -> Scene:
     if choice < 0.63:
         return _rectangle(clean, rng, size)
     if choice < 0.9:
-        return _fan(clean, rng, size)
+        # What shows a fan already is not bent again.
+        return _rectangle(clean, rng, size) if _is_fan(clean) else _fan(clean, rng, size)
     return _panels(clean, rng, size)
 
 
@@ -67,6 +68,12 @@ def view(clean: Image, rng: Generator, size: tuple[int, int]) -> Image:
         part = part[:, ::-1]
     way = cv2.INTER_AREA if rows > size[0] else (cv2.INTER_CUBIC, cv2.INTER_LINEAR)[int(rng.integers(2))]
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (size[1], size[0]), interpolation=way), np.uint8)
+
+
+def _is_fan(picture: Image) -> bool:
+    """Tell whether both upper corners are black."""
+    side = min(picture.shape[:2]) // 12 + 1
+    return not (picture[:side, :side] > 8).any() and not (picture[:side, -side:] > 8).any()
 
 
 def _edged(picture: Image, rng: Generator) -> Image:
@@ -182,16 +189,37 @@ def _panels(clean: Image, rng: Generator, size: tuple[int, int]) -> Scene:
     length = size[1] if across else size[0]
     cuts = np.linspace(0, length, count + 1) + np.r_[0, rng.normal(0, 0.04 * length, count - 1), 0]
     canvas, field = np.zeros((*size, *clean.shape[2:]), np.uint8), np.zeros(size, np.uint8)
-    boxes = []
+    boxes: list[tuple[int, int, int, int]] = []
+    odd = int(rng.integers(count)) if rng.random() < 0.4 else -1
     for start, end in itertools.pairwise(cuts):
         low, high = int(start), max(int(start) + 24, int(end) - gap)
         high = min(length, high)
         if high - low < 16:
             continue
         part = (slice(0, size[0]), slice(low, high)) if across else (slice(low, high), slice(0, size[1]))
-        canvas[part] = view(clean, rng, canvas[part].shape[:2])
+        panel = view(clean, rng, canvas[part].shape[:2])
+        canvas[part] = _over_time(panel, rng) if len(boxes) == odd else panel
         field[part] = 255
         boxes.append((part[1].start, part[0].start, part[1].stop, part[0].stop))
     chosen = boxes[int(rng.integers(len(boxes)))]
     scan = (float(chosen[0]), float(chosen[1]), float(chosen[2]), float(chosen[3]))
     return Scene(canvas, Layout(*size, scan, tissue=rng.random() < 0.5), field)
+
+
+def _over_time(panel: Image, rng: Generator) -> Image:
+    """Turn a view into what one beam sees over time: the streaks of M-mode or the spectrum of a Doppler gate."""
+    rows, columns = panel.shape[:2]
+    beat, phase = 2 * math.pi / float(rng.uniform(0.15, 0.6)) / columns, float(rng.uniform(0, 6))
+    pulse = np.sin(np.arange(columns, dtype=np.float32) * np.float32(beat) + np.float32(phase))
+    if rng.random() < 0.5:
+        depth = np.arange(rows, dtype=np.float32)[:, None] + pulse[None] * np.float32(rng.uniform(0, 0.04) * rows)
+        beam = np.full((rows, columns), rng.uniform(0, columns - 1), np.float32)
+        beam += rng.normal(0, 1.2, (1, columns)).astype(np.float32)
+        return np.asarray(cv2.remap(panel, beam, depth, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.uint8)
+    base = float(rng.uniform(0.3, 0.9)) * rows
+    height = np.maximum(0.1, pulse + 0.4 * np.sin(2 * beat * np.arange(columns) + 1)) * 0.5 * base
+    speed = (base - np.arange(rows, dtype=np.float32)[:, None]) / np.maximum(1, height[None])
+    level = np.clip(np.where(speed > 0, 1 - speed, 0.1 + 0.3 * speed), 0, 1) ** np.float32(rng.uniform(0.3, 0.9))
+    grain = cv2.GaussianBlur(rng.standard_normal((rows, columns), np.float32), (0, 0), sigmaX=0.7, sigmaY=1.4)
+    spectrum = np.clip(level * (0.75 + 1.2 * grain) * 230, 0, 255).astype(np.uint8)
+    return spectrum if panel.ndim == 2 else np.repeat(spectrum[..., None], 3, axis=2)

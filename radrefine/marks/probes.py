@@ -15,7 +15,7 @@ _DOTS: tuple[Colour, ...] = ((60, 200, 120), (80, 140, 255), (255, 160, 40), (25
 
 def draw_probe_mark(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
     """Draw the mark that tells the probe's side, or the scanner's logo beside it."""
-    form = str(rng.choice(["logo", "letter", "boxed", "dot", "ring", "vee", "badge"]))
+    form = str(rng.choice(["logo", "letter", "boxed", "dot", "ring", "vee", "badge"], p=[0.34, *(0.11,) * 6]))
     if form == "logo":
         return _logo(rng, style, layout)
     size = max(3.5, float(rng.uniform(4.5, 12)) * style.scale)

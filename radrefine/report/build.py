@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import jinja2
 import pandas as pd
+import pyarrow.parquet as pq
 
 from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
@@ -28,6 +29,7 @@ from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_C
 # Items in the first data file, enough for the first screen, and in the others, which load behind it.
 _FIRST_CHUNK: Final = 24
 _CHUNK: Final = 400
+_SHOWN_COLUMNS: Final = ("path", "label", "status", "width", "height", "residual_score", "mask_fraction")
 # The page's scripts in the order in which they are needed.
 _SCRIPTS: Final = ("common.js", "review.js", "gallery.js", "alike.js", "start.js")
 
@@ -115,18 +117,20 @@ def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
         raise RefinedFolderError(
             f"{refined} is not a refined folder, it lacks manifest.parquet; make one with: radrefine clean --src IMAGES"
         )
-    manifest = pd.read_parquet(manifest_file)
-    missing = set(MANIFEST_COLUMNS) - set(manifest.columns)
+    missing = set(MANIFEST_COLUMNS) - set(pq.read_schema(manifest_file).names)
     if missing:
         raise RefinedFolderError(
             f"{manifest_file} lacks the columns {', '.join(sorted(missing))}; run radrefine clean again"
         )
+    # Hashes of a million images would take most of the memory, and no page shows them.
+    manifest = pd.read_parquet(manifest_file, columns=list(_SHOWN_COLUMNS))
     findings_file, failures_file = refined / "findings.parquet", refined / "failures.csv"
+    shown = [name for name in FINDING_COLUMNS if name != "detector"]
     return {
         "manifest": manifest,
-        "findings": pd.read_parquet(findings_file)
+        "findings": pd.read_parquet(findings_file, columns=shown)
         if findings_file.is_file()
-        else pd.DataFrame(columns=FINDING_COLUMNS),
+        else pd.DataFrame(columns=shown),
         "failures": pd.read_csv(failures_file) if failures_file.is_file() else pd.DataFrame(columns=FAILURE_COLUMNS),
     }
 

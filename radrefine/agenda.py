@@ -8,7 +8,7 @@ from typing import Final
 
 from radrefine.catalog import Catalog, Entry
 from radrefine.clean_options import CleanOptions
-from radrefine.corrections import Corrections
+from radrefine.correction_index import Corrections
 from radrefine.errors import ImageError
 from radrefine.journal import Journal, Known, is_written
 from radrefine.members import HeldBytes, Refusal

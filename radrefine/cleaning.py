@@ -14,7 +14,7 @@ from typing import Any, Final
 from radrefine.agenda import Agenda
 from radrefine.catalog import Catalog, Entry, parse_label
 from radrefine.clean_options import CleanOptions, CleanSummary
-from radrefine.corrections import Corrections, open_corrections
+from radrefine.correction_index import Corrections, open_corrections
 from radrefine.errors import RefinedFolderError, WorkerError
 from radrefine.files import write_json
 from radrefine.journal import Journal
@@ -54,6 +54,7 @@ class CleanRun:
             options.max_bytes,
             options.max_pixels,
         )
+        self._corrections: Corrections | None = None
         self._review = Review({}) if options.review is None else read_review(options.review.expanduser())
         self._counts: Counter[str] = Counter()
         self._done = 0
@@ -66,18 +67,23 @@ class CleanRun:
         self._check_contents = self._journal.resumed and self._journal.recall("boot") != boot()
 
     def close(self) -> None:
-        """Let go of the journal, whose notes outlast an interruption."""
+        """Let go of the journal, whose notes outlast an interruption, and of the corrections."""
         self._journal.close()
+        if self._corrections is not None:
+            self._corrections.close()
 
     def run(self) -> CleanSummary:
         """Do what is not done yet, and write the tables."""
         self._check_same_source()
+        if self._options.masks is not None:
+            paths = (found.path for found in self._catalog.entries() if isinstance(found, Entry))
+            self._corrections = open_corrections(self._options.masks.expanduser(), paths)
         self._agenda = Agenda(
             self._catalog,
             self._out,
             self._options,
             self._journal,
-            self._open_corrections(),
+            self._corrections,
             self._review,
             check_contents=self._check_contents,
             on_kept=self._report,
@@ -89,12 +95,6 @@ class CleanRun:
             self._remove_gone()
         self._report(finished=True)
         return self._write_results()
-
-    def _open_corrections(self) -> Corrections | None:
-        if self._options.masks is None:
-            return None
-        paths = (found.path for found in self._catalog.entries() if isinstance(found, Entry))
-        return open_corrections(self._options.masks.expanduser(), paths)
 
     def _check_same_source(self) -> None:
         name = self._catalog.source.path.resolve().name

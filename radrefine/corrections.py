@@ -8,24 +8,18 @@ pixels they give the same refined image, bit for bit.
 
 import io
 import zipfile
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.errors import ImageError, SourceError
+from radrefine.errors import ImageError
 from radrefine.images import decode_image
 from radrefine.inpaint import inpaint
-from radrefine.members import Locator, Member, read_bytes
+from radrefine.members import Locator, read_bytes
 from radrefine.records import Image, Mask, RefineResult
 from radrefine.refine import RefineOptions
-from radrefine.sources import open_members
 
-SUFFIXES: Final = (".npy", ".png")
 _PUBLISHED_SIZE: Final = (224, 224)
 _LARGEST: Final = 255
 
@@ -42,74 +36,6 @@ class Correction(NamedTuple):
     locator: Locator
     kind: str
     stamp: str
-
-
-@dataclass(frozen=True, slots=True)
-class Corrections:
-    """The corrections of a collection, found by the path of the image.
-
-    Attributes:
-        by_key: From path, without the ending of the correction, to correction.
-        ambiguous: Base names that several images bear; corrections keyed by these alone are refused.
-    """
-
-    by_key: dict[str, Correction]
-    ambiguous: frozenset[str] = frozenset()
-
-    def find(self, source: str, refined: str) -> Correction | None:
-        """Return the correction of an image, None where there is none.
-
-        Args:
-            source: Path of the image in the source.
-            refined: Its path in the refined folder.
-
-        Raises:
-            ImageError: A correction is keyed by a base name that several images bear.
-        """
-        for path in (refined, source):
-            for key in (path, _without_ending(path)):
-                if key in self.by_key:
-                    return self.by_key[key]
-        base = source.rpartition("/")[2]
-        for key in (base, _without_ending(base)):
-            if key in self.by_key:
-                if base in self.ambiguous:
-                    raise ImageError(
-                        f"several images are named {base}, and a correction goes by that name alone; "
-                        "key corrections by the whole path"
-                    )
-                return self.by_key[key]
-        return None
-
-
-def open_corrections(path: Path, sources: Iterable[str]) -> Corrections:
-    """List the corrections in a folder or archive.
-
-    Args:
-        path: Folder, `.tar`, `.tar.gz` or `.zip` of `.npy` arrays or PNG masks.
-        sources: Paths of the images that may be corrected; read only where corrections go by base name.
-
-    Raises:
-        SourceError: It does not exist, is damaged, or holds no correction.
-    """
-    by_key: dict[str, Correction] = {}
-    for member in open_members(path, suffixes=SUFFIXES).members():
-        if not isinstance(member, Member):
-            raise SourceError(
-                f"{path} holds {member.path}, which is refused: {member.reason}; mend the corrections first"
-            )
-        kind = member.path[-3:].lower()
-        # A mask bears the name of its image; an array has an ending of its own behind it.
-        key = member.path if kind == "png" else member.path[:-4]
-        by_key[key] = Correction(member.locator, kind, member.stamp)
-    if not by_key:
-        raise SourceError(f"there is no correction in {path}; expected .npy arrays or PNG masks named for the images")
-    if len({key.rpartition("/")[0] for key in by_key}) > 1:
-        return Corrections(by_key)
-    # All of them lie in one folder, as those of the published converter do, and go by base name.
-    by_key |= {key.rpartition("/")[2]: correction for key, correction in by_key.items()}
-    counts = Counter(source.rpartition("/")[2] for source in sources)
-    return Corrections(by_key, frozenset(name for name, count in counts.items() if count > 1))
 
 
 def apply_correction(image: Image, correction: Correction | None, options: RefineOptions) -> RefineResult:
@@ -221,9 +147,3 @@ def write_correction(archive: zipfile.ZipFile, refined_path: str, raw: Image, re
     item.compress_type = zipfile.ZIP_DEFLATED
     archive.writestr(item, buffer.getvalue(), compresslevel=9)
     return item.compress_size
-
-
-def _without_ending(path: str) -> str:
-    folder, slash, name = path.rpartition("/")
-    stem, dot, _ = name.rpartition(".")
-    return f"{folder}{slash}{stem}" if dot and stem else path

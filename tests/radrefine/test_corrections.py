@@ -1,6 +1,7 @@
 """Predefined corrections are applied exactly, found by path, and checked before they are trusted."""
 
 import io
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 import radrefine.refine
 from radrefine.batch import CleanOptions, clean_collection
-from radrefine.corrections import Correction, apply_correction, open_corrections
+from radrefine.correction_index import open_corrections
+from radrefine.corrections import Correction, apply_correction
 from radrefine.errors import ImageError, SourceError
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import inpaint
@@ -103,6 +105,24 @@ def test_corrections_are_found_by_path_before_base_name(tmp_path: Path) -> None:
     assert corrections.find("US/a/1.png", "US/a/1.png") is not None
     assert corrections.find("US/b/1.jpg", "US/b/1.jpg.png") is not None
     assert corrections.find("US/c/1.png", "US/c/1.png") is None
+    corrections.close()
+
+
+def test_index_of_corrections_takes_no_memory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for index in range(4000):
+            archive.writestr(zipfile.ZipInfo(f"US/thyroid/{index:05d}.png.npy"), b"")
+    names = [f"US/thyroid/{index:05d}.png" for index in range(4000)]
+    open_corrections(tmp_path / "set.zip", names).close()  # what is loaded once, at first use
+
+    tracemalloc.start()
+    corrections = open_corrections(tmp_path / "set.zip", names)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 300_000 and corrections.count == 4000
+    assert all(corrections.find(name, name) is not None for name in names)
+    corrections.close()
 
 
 def test_base_name_that_several_images_bear_is_refused(tmp_path: Path) -> None:
@@ -114,6 +134,20 @@ def test_base_name_that_several_images_bear_is_refused(tmp_path: Path) -> None:
     assert corrections.find("US/a/2.png", "US/a/2.png") is not None
     with pytest.raises(ImageError, match="several images"):
         corrections.find("US/a/1.png", "US/a/1.png")
+    corrections.close()
+
+
+def test_one_correction_without_a_folder_beside_others_is_refused_for_several_images(tmp_path: Path) -> None:
+    for name in ("1.npy", "US/b/2.png.npy"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(npy(GREY))
+
+    corrections = open_corrections(tmp_path, ["US/a/1.png", "US/b/1.png", "US/b/2.png"])
+
+    assert corrections.find("US/b/2.png", "US/b/2.png") is not None
+    with pytest.raises(ImageError, match="several images"):
+        corrections.find("US/a/1.png", "US/a/1.png")
+    corrections.close()
 
 
 def test_folder_without_corrections_is_told(tmp_path: Path) -> None:

@@ -57,6 +57,40 @@ class DetectorSettings:
     score: tuple[float, float, float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the network says of a picture.
+
+    Attributes:
+        logits: (H, W) float32, logits of "mark".
+        kinds: Coarser map of uint8 indices into `DetectorSettings.kinds`.
+        step: Pixels of the picture along one side of a cell of `kinds`.
+    """
+
+    logits: NDArray[np.float32]
+    kinds: NDArray[np.uint8]
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class KindPixels:
+    """The pixels of all marks of one kind.
+
+    Attributes:
+        kind: One of `radrefine.schema.KINDS`.
+        rows: (N,) rows.
+        columns: (N,) columns.
+        labels: (N,) number of the mark that each belongs to, from 0.
+        count: Marks.
+    """
+
+    kind: str
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    labels: NDArray[np.int32]
+    count: int
+
+
 class MarkDetector:
     """Weights ready to run. One instance serves one thread.
 
@@ -69,22 +103,21 @@ class MarkDetector:
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         try:
-            data = weights.read_bytes()
             known = json.loads(weights.with_suffix(".json").read_text())
             score = tuple(float(value) for value in known["score"])
             self.settings = DetectorSettings(tuple(known["kinds"]), float(known["threshold"]), score)  # type: ignore[arg-type]
-            self._net = _read_network(data)
+            self._net = _read_network(weights)
         except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
             raise _bad_weights(weights, error) from None
 
-    def logits(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def look(self, image: Image) -> Verdict:
         """Return what the network says of a picture.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
 
         Returns:
-            (H, W) float32 logits of "mark" and (H, W) uint8 indices into `settings.kinds`.
+            The verdict on every pixel.
         """
         height, width = image.shape[:2]
         scale = min(1.0, MAX_SIDE / max(height, width))
@@ -95,15 +128,11 @@ class MarkDetector:
         self._net.setInput(_blocks(seen))
         marks, kinds = self._net.forward(["mark", "kind"])
         rows, columns = seen.shape[:2]
-        pixels = marks[0].reshape(_BLOCK, _BLOCK, *marks.shape[2:]).transpose(2, 0, 3, 1)
-        logits = pixels.reshape(marks.shape[2] * _BLOCK, -1)[:rows, :columns]
-        coarse = kinds[0].argmax(axis=0).astype(np.uint8)
-        step = marks.shape[2] * _BLOCK // coarse.shape[0]
-        best = coarse.repeat(step, axis=0).repeat(step, axis=1)[:rows, :columns]
+        logits = _pixels(marks[0])[:rows, :columns]
+        coarse = kinds[0].reshape(len(kinds[0]), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[2:])
         if scale < 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-            best = np.asarray(cv2.resize(best, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
-        return logits, best
+        return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
     def find(self, image: Image) -> tuple[list[Finding], dict[str, Mask]]:
         """Find the marks of a picture.
@@ -114,8 +143,7 @@ class MarkDetector:
         Returns:
             The marks with their scores, and one (H, W) bool mask per kind that was found.
         """
-        logits, kinds = self.logits(image)
-        return group_marks(logits, kinds, self.settings)
+        return group_marks(self.look(image), self.settings)
 
 
 def find_learned(image: Image, weights: str = "") -> Detection:
@@ -129,7 +157,14 @@ def find_learned(image: Image, weights: str = "") -> Detection:
         Findings and masks; nothing is removed here.
     """
     findings, masks = _of_this_thread(weights).find(image)
-    return Detection(findings, masks, find_field(to_grey(image)))
+    return Detection(findings, masks, _coarse_field(to_grey(image)))
+
+
+def _coarse_field(grey: NDArray[np.uint8]) -> Mask:
+    """Find the scanned field at half the resolution, which is enough to count what is left in it."""
+    field = find_field(np.ascontiguousarray(grey[::2, ::2]))
+    height, width = grey.shape
+    return np.asarray(field.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
 
 
 @cache
@@ -143,99 +178,94 @@ def weights_hash(weights: str = "") -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def group_marks(
-    logits: NDArray[np.float32], kinds: NDArray[np.uint8], settings: DetectorSettings
-) -> tuple[list[Finding], dict[str, Mask]]:
+def group_marks(verdict: Verdict, settings: DetectorSettings) -> tuple[list[Finding], dict[str, Mask]]:
     """Group the pixels of marks into marks with kind, box and score.
 
     Args:
-        logits: (H, W) logits of "mark".
-        kinds: (H, W) indices into `settings.kinds`.
+        verdict: What the network says.
         settings: Threshold and weights of the score.
-    """
-    masks = settle_kinds(logits, kinds, settings)
-    return [found for kind, part in masks.items() for found in _marks_of_kind(part, kind, logits, settings)], masks
-
-
-def settle_kinds(logits: NDArray[np.float32], kinds: NDArray[np.uint8], settings: DetectorSettings) -> dict[str, Mask]:
-    """Return the pixels of marks by kind, as (H, W) bool masks.
-
-    Args:
-        logits: (H, W) logits of "mark".
-        kinds: (H, W) indices into `settings.kinds`.
-        settings: The threshold and the names of the kinds.
-    """
-    mask = np.asarray(logits > np.log(settings.threshold / (1 - settings.threshold)), bool)
-    if not mask.any():
-        return {}
-    kinds = _agreed_kinds(mask, kinds, len(settings.kinds))
-    return {settings.kinds[index]: np.asarray(mask & (kinds == index), bool) for index in np.unique(kinds[mask])}
-
-
-def object_features(labels: NDArray[np.int32], logits: NDArray[np.float32], count: int) -> NDArray[np.float64]:
-    """Return what the score of a mark is made of.
-
-    Args:
-        labels: (N,) label of each pixel of marks, from 1.
-        logits: (N,) their logits.
-        count: Largest label.
 
     Returns:
-        (count, 4): 1, mean logit, largest logit, logarithm of the number of pixels.
+        The marks, and one (H, W) bool mask per kind that was found.
     """
-    area = np.bincount(labels, minlength=count + 1)[1:]
-    total = np.bincount(labels, logits, minlength=count + 1)[1:]
-    largest = np.full(count + 1, -np.inf)
-    np.maximum.at(largest, labels, logits)
-    counted = np.maximum(area, 1)
-    return np.column_stack([np.ones(count), total / counted, largest[1:], np.log(counted)])
+    findings: list[Finding] = []
+    masks: dict[str, Mask] = {}
+    for part in separate_marks(verdict, settings):
+        mask = np.zeros(verdict.logits.shape, bool)
+        mask[part.rows, part.columns] = True
+        masks[part.kind] = mask
+        scores = 1 / (1 + np.exp(-score_features(part, verdict.logits) @ np.asarray(settings.score)))
+        findings += [
+            Finding(part.kind, *box, round(float(score), 4), DETECTOR_NAME, removed=False)
+            for box, score in zip(_boxes(part), scores, strict=True)
+        ]
+    return findings, masks
 
 
-def label_marks(part: Mask, kind: str) -> tuple[int, NDArray[np.int32]]:
-    """Label the marks of one kind: pixels that touch, or lie as near as letters of a word or dots of a line do."""
-    reach = _REACH.get(kind, _USUAL_REACH)
-    near = cv2.dilate(part.astype(np.uint8), np.ones((reach, reach), np.uint8))
-    count, labels = cv2.connectedComponents(near, connectivity=8)
-    return count - 1, np.asarray(labels, np.int32)
+def separate_marks(verdict: Verdict, settings: DetectorSettings) -> list[KindPixels]:
+    """Return the pixels above the threshold, by kind and mark.
+
+    Pixels that touch make a patch; the pixels of a patch agree on a kind where it is small or most of them do. Patches
+    of one kind that lie as near as letters of a word or dots of a line make one mark.
+    """
+    mask = verdict.logits > np.float32(np.log(settings.threshold / (1 - settings.threshold)))
+    places = np.flatnonzero(mask)
+    if not places.size:
+        return []
+    rows, columns = np.divmod(places, mask.shape[1])
+    patches = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1]
+    patch = np.asarray(patches[rows, columns], np.int32)
+    bottom, right = (side - 1 for side in verdict.kinds.shape)
+    cells = (
+        np.minimum((rows / verdict.step).astype(np.intp), bottom),
+        np.minimum((columns / verdict.step).astype(np.intp), right),
+    )
+    kinds = _agreed_kinds(patch, verdict.kinds[cells], len(settings.kinds))
+    parts = []
+    for index in np.unique(kinds):
+        own = kinds == index
+        kind = settings.kinds[index]
+        labels, count = _near_each_other(rows[own], columns[own], _REACH.get(kind, _USUAL_REACH))
+        parts.append(KindPixels(kind, rows[own], columns[own], labels, count))
+    return parts
 
 
-def _marks_of_kind(part: Mask, kind: str, logits: NDArray[np.float32], settings: DetectorSettings) -> list[Finding]:
-    count, labels = label_marks(part, kind)
-    rows, columns = np.nonzero(part)
-    own = labels[rows, columns]
-    features = object_features(own, logits[rows, columns], count)
-    scores = 1 / (1 + np.exp(-features @ np.asarray(settings.score)))
-    low = np.full((count + 1, 2), np.iinfo(np.int64).max)
-    high = np.zeros((count + 1, 2), np.int64)
-    places = np.column_stack([columns, rows])
-    np.minimum.at(low, own, places)
-    np.maximum.at(high, own, places)
-    return [
-        Finding(
-            kind,
-            int(low[label, 0]),
-            int(low[label, 1]),
-            int(high[label, 0] - low[label, 0]) + 1,
-            int(high[label, 1] - low[label, 1]) + 1,
-            round(float(scores[label - 1]), 4),
-            DETECTOR_NAME,
-            removed=False,
-        )
-        for label in range(1, count + 1)
-    ]
+def score_features(part: KindPixels, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what the score of each mark is made of, (count, 4): 1, mean logit, largest logit, log of its area."""
+    values = logits[part.rows, part.columns]
+    area = np.bincount(part.labels, minlength=part.count)
+    mean = np.bincount(part.labels, values, minlength=part.count) / area
+    largest = np.full(part.count, -np.inf)
+    np.maximum.at(largest, part.labels, values)
+    return np.column_stack([np.ones(part.count), mean, largest, np.log(area)])
 
 
-def _agreed_kinds(mask: Mask, kinds: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """Let the pixels of a patch agree on a kind, where it is small or most of them do."""
-    patches, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    place = np.flatnonzero(mask)
-    patch = labels.ravel()[place]
-    votes = np.bincount(patch * count + kinds.ravel()[place], minlength=patches * count).reshape(patches, count)
+def _agreed_kinds(patch: NDArray[np.int32], kinds: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    votes = np.bincount(patch * count + kinds, minlength=(int(patch.max()) + 1) * count).reshape(-1, count)
     total = votes.sum(axis=1)
     agreed = (votes.max(axis=1) >= _MAJORITY * total) | (total <= _SMALL_PATCH)
-    out = kinds.copy()
-    out.ravel()[place] = np.where(agreed[patch], votes.argmax(axis=1)[patch], kinds.ravel()[place])
-    return out
+    return np.where(agreed[patch], votes.argmax(axis=1)[patch], kinds).astype(np.uint8)
+
+
+def _near_each_other(rows: NDArray[np.intp], columns: NDArray[np.intp], reach: int) -> tuple[NDArray[np.int32], int]:
+    """Number pixels so that those within `reach` px share a number; return it for each, and how many there are."""
+    top, left = int(rows.min()), int(columns.min())
+    part = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), np.uint8)
+    part[rows - top, columns - left] = 1
+    near = cv2.dilate(part, np.ones((reach, reach), np.uint8))
+    count, labels = cv2.connectedComponents(near, connectivity=8)
+    return np.asarray(labels[rows - top, columns - left] - 1, np.int32), count - 1
+
+
+def _boxes(part: KindPixels) -> list[tuple[int, int, int, int]]:
+    """Return x, y, width and height of each mark."""
+    low = np.full((2, part.count), np.iinfo(np.int64).max)
+    high = np.zeros((2, part.count), np.int64)
+    for axis, places in enumerate((part.columns, part.rows)):
+        np.minimum.at(low[axis], part.labels, places)
+        np.maximum.at(high[axis], part.labels, places)
+    size = high - low + 1
+    return [(int(x), int(y), int(w), int(h)) for x, y, w, h in np.stack([*low, *size], axis=1)]
 
 
 def _blocks(image: Image) -> NDArray[np.float32]:
@@ -243,19 +273,31 @@ def _blocks(image: Image) -> NDArray[np.float32]:
     below, right = (-side % _MULTIPLE for side in image.shape[:2])
     if below or right:
         image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
-    height, width = image.shape[:2]
-    scaled = np.multiply(image, 1 / 255, dtype=np.float32)
+    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    blocks = np.empty((1, 3, _BLOCK, _BLOCK, image.shape[0] // _BLOCK, image.shape[1] // _BLOCK), np.float32)
+    for channel, plane in enumerate(planes):
+        for row, column in np.ndindex(_BLOCK, _BLOCK):
+            np.multiply(plane[row::_BLOCK, column::_BLOCK], np.float32(1 / 255), out=blocks[0, channel, row, column])
     if image.ndim == 2:
-        scaled = np.repeat(scaled[..., None], 3, axis=2)
-    blocks = scaled.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK, 3).transpose(4, 1, 3, 0, 2)
-    return np.ascontiguousarray(blocks.reshape(1, 3 * _BLOCK**2, height // _BLOCK, width // _BLOCK))
+        blocks[0, 1:] = blocks[0, 0]
+    return blocks.reshape(1, -1, *blocks.shape[-2:])
 
 
-def _read_network(data: bytes) -> Any:
-    buffer = np.frombuffer(data, np.uint8)
-    # OpenCV 5 has a second engine, which takes longer for a network this small.
+def _pixels(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (4, H / 2, W / 2) values of blocks as (H, W) values of pixels."""
+    _, height, width = blocks.shape
+    pixels = np.empty((height * _BLOCK, width * _BLOCK), np.float32)
+    for number, (row, column) in enumerate(np.ndindex(_BLOCK, _BLOCK)):
+        pixels[row::_BLOCK, column::_BLOCK] = blocks[number]
+    return pixels
+
+
+def _read_network(weights: Path) -> Any:
+    # OpenCV 5 has a second engine, which takes half as long again for a network this small; the classic one can only
+    # be had for a file, not for a buffer.
     engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
-    return cv2.dnn.readNetFromONNX(buffer) if engine is None else cv2.dnn.readNetFromONNX(buffer, engine)
+    path = str(weights)
+    return cv2.dnn.readNetFromONNX(path) if engine is None else cv2.dnn.readNetFromONNX(path, engine)
 
 
 _threads = threading.local()

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radrefine.artifacts.learned import (
     DetectorSettings,
     MarkDetector,
+    Verdict,
     group_marks,
-    label_marks,
-    object_features,
-    settle_kinds,
+    score_features,
+    separate_marks,
 )
 from radrefine.bench.scores import ObjectCounts, PixelCounts, grown
 from radrefine.detector.backgrounds import Backgrounds
@@ -54,8 +53,7 @@ class Figures:
 @dataclass(frozen=True, slots=True)
 class _Seen:
     truth: MarkedImage
-    logits: NDArray[np.float32]
-    kinds: NDArray[np.uint8]
+    verdict: Verdict
 
 
 def calibrate(
@@ -83,7 +81,7 @@ def measure(
     pixels, objects = PixelCounts(), ObjectCounts()
     right = placed = changed = unmarked = 0
     for item in _look(detector, backgrounds, count, size, seed):
-        findings, masks = group_marks(item.logits, item.kinds, detector.settings)
+        findings, masks = group_marks(item.verdict, detector.settings)
         found = np.zeros(item.truth.mask.shape, bool)
         for mark in findings:
             if mark.score >= _USUAL_THRESHOLD:
@@ -117,14 +115,14 @@ def _look(detector: MarkDetector, backgrounds: Backgrounds, count: int, size: in
     for number in range(count):
         rng = np.random.default_rng([_STREAM, seed, number])
         truth = draw_composite(backgrounds, rng, size)
-        seen.append(_Seen(truth, *detector.logits(truth.image)))
+        seen.append(_Seen(truth, detector.look(truth.image)))
     return seen
 
 
 def _f1(seen: Sequence[_Seen], threshold: float) -> float:
     counts = PixelCounts()
     for item in seen:
-        counts.add(item.logits > np.log(threshold / (1 - threshold)), item.truth.mask, 1)
+        counts.add(item.verdict.logits > np.log(threshold / (1 - threshold)), item.truth.mask, 1)
     return counts.f1
 
 
@@ -135,14 +133,10 @@ def _fit_score(seen: Sequence[_Seen], settings: DetectorSettings) -> tuple[float
     rows, verdicts = [], []
     for item in seen:
         near = grown(item.truth.mask, 1)
-        for kind, part in settle_kinds(item.logits, item.kinds, settings).items():
-            count, labels = label_marks(part, kind)
-            own = labels[part]
-            rows.append(object_features(own, item.logits[part], count))
-            share = np.bincount(own, near[part], minlength=count + 1) / np.maximum(
-                np.bincount(own, minlength=count + 1), 1
-            )
-            verdicts.append(share[1:] >= _RIGHT_SHARE)
+        for part in separate_marks(item.verdict, settings):
+            rows.append(score_features(part, item.verdict.logits))
+            true = np.bincount(part.labels, near[part.rows, part.columns], minlength=part.count)
+            verdicts.append(true >= _RIGHT_SHARE * np.bincount(part.labels, minlength=part.count))
     features, right = np.concatenate(rows), np.concatenate(verdicts)
     if right.all() or not right.any():
         return (0.0, 1.0, 0.0, 0.0)

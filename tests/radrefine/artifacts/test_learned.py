@@ -15,6 +15,7 @@ from radrefine.artifacts.learned import (
     WEIGHTS,
     DetectorSettings,
     MarkDetector,
+    Verdict,
     find_learned,
     group_marks,
     weights_hash,
@@ -52,10 +53,10 @@ def test_pictures_of_any_size_are_read(shape: tuple[int, ...]) -> None:
 
 def test_a_grey_picture_gives_the_same_in_colour() -> None:
     image = next(_marked()).image
-    grey, colour = MarkDetector().logits(image), MarkDetector().logits(np.repeat(image[..., None], 3, axis=2))
+    grey, colour = MarkDetector().look(image), MarkDetector().look(np.repeat(image[..., None], 3, axis=2))
 
-    np.testing.assert_array_equal(grey[0], colour[0])
-    np.testing.assert_array_equal(grey[1], colour[1])
+    np.testing.assert_array_equal(grey.logits, colour.logits)
+    np.testing.assert_array_equal(grey.kinds, colour.kinds)
 
 
 def test_the_same_picture_gives_the_same_marks_whatever_came_before() -> None:
@@ -89,9 +90,9 @@ def test_phantoms_without_marks_stay_nearly_whole() -> None:
 
 def test_a_picture_beyond_the_longest_side_is_seen_smaller() -> None:
     image = np.zeros((40, 2 * MAX_SIDE), np.uint8)
-    logits, kinds = MarkDetector().logits(image)
+    verdict = MarkDetector().look(image)
 
-    assert logits.shape == kinds.shape == image.shape
+    assert verdict.logits.shape == image.shape and verdict.step == 8
 
 
 def test_letters_of_a_word_are_one_mark_and_calipers_far_apart_are_two() -> None:
@@ -100,7 +101,7 @@ def test_letters_of_a_word_are_one_mark_and_calipers_far_apart_are_two() -> None
     logits[10:16, 10:13] = logits[10:16, 16:19] = 9
     kinds[:30] = KINDS.index("text")
     logits[40:45, 5:10] = logits[40:45, 40:45] = 9
-    findings, masks = group_marks(logits, kinds, SETTINGS)
+    findings, masks = group_marks(Verdict(logits, kinds, 1), SETTINGS)
 
     assert sorted((found.kind, found.x, found.width) for found in findings) == [
         ("caliper", 5, 5),
@@ -115,7 +116,7 @@ def test_a_small_patch_has_one_kind() -> None:
     logits[4:8, 4:9] = 9
     kinds = np.zeros((20, 20), np.uint8)
     kinds[:, 8] = 2
-    (found,) = group_marks(logits, kinds, SETTINGS)[0]
+    (found,) = group_marks(Verdict(logits, kinds, 1), SETTINGS)[0]
 
     assert found.kind == "caliper" and (found.width, found.height) == (5, 4)
 

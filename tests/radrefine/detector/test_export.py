@@ -57,5 +57,5 @@ def test_the_command_trains_and_writes_weights_settings_and_card(tmp_path: Path)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["steps"] == 2
     assert "phantoms: 6 pictures" in (out / "card.md").read_text()
-    logits, kinds = MarkDetector(out / "mark_detector.onnx").logits(np.zeros((50, 70), np.uint8))
-    assert logits.shape == kinds.shape == (50, 70)
+    verdict = MarkDetector(out / "mark_detector.onnx").look(np.zeros((50, 70), np.uint8))
+    assert verdict.logits.shape == (50, 70) and verdict.step == 4

@@ -29,7 +29,7 @@ METRICS_FILE: Final = "metrics.csv"
 _WARM_UP: Final = 0.08
 # A short memory: longer ones keep statistics of activations that the weights have left behind.
 _EMA_DECAY: Final = 0.99
-_KIND_WEIGHT: Final = 0.3
+_KIND_WEIGHT: Final = 0.5
 _GRADIENT_NORM: Final = 5.0
 
 

@@ -154,10 +154,13 @@ _TINTS: tuple[Colour, ...] = (
 
 def jpeg_coded(image: Image, quality: int) -> Image:
     """Return `image` after JPEG coding at `quality` (1-100), same shape and dtype."""
-    bgr = image[..., ::-1] if image.ndim == 3 else image
-    _, code = cv2.imencode(".jpg", np.ascontiguousarray(bgr), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR if image.ndim == 3 else cv2.IMREAD_GRAYSCALE), np.uint8)
-    return np.ascontiguousarray(decoded[..., ::-1]) if image.ndim == 3 else decoded
+    quality_flag = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if image.ndim == 2:
+        _, code = cv2.imencode(".jpg", image, quality_flag)
+        return np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE), np.uint8)
+    _, code = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality_flag)
+    decoded = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _check(image: Image, kinds: Sequence[str] | None) -> None:

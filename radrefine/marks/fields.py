@@ -65,7 +65,7 @@ def view(clean: Image, rng: Generator, size: tuple[int, int]) -> Image:
     top, left = int(rng.integers(0, clean.shape[0] - rows + 1)), int(rng.integers(0, clean.shape[1] - columns + 1))
     part = clean[top : top + rows, left : left + columns]
     if rng.random() < 0.5:
-        part = part[:, ::-1]
+        part = np.asarray(cv2.flip(part, 1), np.uint8)
     way = cv2.INTER_AREA if rows > size[0] else (cv2.INTER_CUBIC, cv2.INTER_LINEAR)[int(rng.integers(2))]
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (size[1], size[0]), interpolation=way), np.uint8)
 

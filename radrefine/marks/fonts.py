@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from radrefine.marks.ink import SUPERSAMPLE, Coverage
+from radrefine.marks.ink import SUPERSAMPLE, Coverage, padded
 
 _HERSHEY = {
     "hershey_simplex": cv2.FONT_HERSHEY_SIMPLEX,
@@ -63,7 +63,7 @@ def text_coverage(text: str, font: str, height: float, stroke: float = 1.0) -> C
     rows, columns = np.flatnonzero(sheet.max(axis=1) > 0.05), np.flatnonzero(sheet.max(axis=0) > 0.05)
     if not len(rows):
         return np.zeros((1, 1), np.float32)
-    return np.pad(sheet[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
+    return padded(sheet[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
 
 
 def _hershey(text: str, font: str, height: float, stroke: float) -> Coverage:

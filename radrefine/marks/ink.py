@@ -161,7 +161,7 @@ class Sketch:
 def ink_layers(x: int, y: int, coverage: Coverage, style: Style, colour: Colour | None = None) -> list[Layer]:
     """Turn a coverage into layers in `style`: rim or shadow first, ink above it."""
     pad = 3
-    coverage = np.pad(coverage, pad)
+    coverage = padded(coverage, pad)
     if not style.smooth:
         coverage = (coverage > 0.4).astype(np.float32)
     layers = []
@@ -170,6 +170,11 @@ def ink_layers(x: int, y: int, coverage: Coverage, style: Style, colour: Colour 
     ink = soften(coverage, style.blur) * style.alpha
     layers.append(Layer(x - pad, y - pad, ink, style.colour if colour is None else colour))
     return layers
+
+
+def padded(coverage: Coverage, pad: int) -> Coverage:
+    """Return a coverage with `pad` empty pixels around it."""
+    return np.asarray(cv2.copyMakeBorder(coverage, pad, pad, pad, pad, cv2.BORDER_CONSTANT), np.float32)
 
 
 def _outline(x: int, y: int, coverage: Coverage, style: Style) -> Layer:

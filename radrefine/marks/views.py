@@ -40,11 +40,11 @@ def surrounded(picture: Image, field: NDArray[np.uint8], rng: Generator) -> Imag
     """Give the screen around the scan a dark tone, flat or shaded, instead of black."""
     tone = rng.uniform(2, 24, 3) if rng.random() < 0.8 else rng.uniform(20, 70, 3)
     tone = tone if picture.ndim == 3 and rng.random() < 0.4 else np.full(3, tone[0])
-    height = field.shape[0]
-    ramp = np.linspace(float(rng.uniform(0.3, 1)), 1.0, height)[:, None] if rng.random() < 0.3 else np.ones((height, 1))
-    weight = (1 - field / 255.0) * ramp
-    surround = weight[..., None] * tone if picture.ndim == 3 else weight * tone[0]
-    return np.asarray(cv2.add(picture, np.rint(surround).astype(np.uint8)), np.uint8)
+    weight = np.asarray(cv2.bitwise_not(field), np.float32)
+    if rng.random() < 0.3:
+        weight *= np.linspace(float(rng.uniform(0.3, 1)), 1.0, field.shape[0], dtype=np.float32)[:, None]
+    planes = [cv2.convertScaleAbs(weight, alpha=float(level) / 255) for level in tone]
+    return np.asarray(cv2.add(picture, cv2.merge(planes) if picture.ndim == 3 else planes[0]), np.uint8)
 
 
 def canvas_size(rng: Generator, size: tuple[int, int]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import functools
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
@@ -39,6 +40,9 @@ _EXTRA_OF = {
 
 # Seconds between two lines of progress where standard error is not a terminal.
 _LINE_EVERY = 30.0
+
+# Seconds over which the rate is taken.
+_PACE_OVER = 60.0
 
 
 class _Progress(Protocol):
@@ -119,27 +123,42 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[_Progress], None]]:
         yield _Lines()
 
 
+class _Pace:
+    """The rate of the last minute: what an earlier run had done, found at the start, does not flatter it for long."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def rate(self, done: int, now: float) -> float:
+        """Return items per second, 0 where nothing can be said yet."""
+        if not self._points or now - self._points[-1][0] >= 1:
+            self._points.append((now, done))
+        while len(self._points) > 1 and now - self._points[1][0] > _PACE_OVER:
+            self._points.popleft()
+        started, before = self._points[0]
+        return (done - before) / (now - started) if now > started else 0.0
+
+
 class _Lines:
     """Progress as plain lines, for logs."""
 
     def __init__(self) -> None:
-        self._stage = ""
-        self._started = self._last = 0.0
+        self._stage, self._pace, self._last, self._ended = "", _Pace(), 0.0, False
 
     def __call__(self, state: _Progress) -> None:
         now = time.monotonic()
         if state.stage != self._stage:
-            self._stage, self._started, self._last = state.stage, now, now
-        finished = state.total is not None and state.done >= state.total
-        if now - self._last < _LINE_EVERY and not finished:
+            self._stage, self._pace, self._last, self._ended = state.stage, _Pace(), now, False
+        rate = self._pace.rate(state.done, now)
+        ended = state.total is not None and state.done >= state.total
+        if now - self._last < _LINE_EVERY and (not ended or self._ended):
             return
-        self._last = now
-        say(format_progress(state, now - self._started))
+        self._last, self._ended = now, ended
+        say(format_progress(state, rate))
 
 
-def format_progress(state: _Progress, seconds: float) -> str:
-    """Describe `state` after `seconds` of work in one line: done, rate, time to go, counts."""
-    rate = state.done / seconds if seconds > 0 else 0.0
+def format_progress(state: _Progress, rate: float) -> str:
+    """Describe `state` of work at `rate` items per second in one line: done, rate, time to go, counts."""
     parts = [f"{state.done:,}" + (f" of {state.total:,}" if state.total is not None else "")]
     if rate > 0:
         parts.append(f"{rate:,.1f}/s")
@@ -169,15 +188,14 @@ def _bar() -> Iterator[Callable[[_Progress], None]]:
         TextColumn("{task.fields[counts]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, tuple[Any, float]] = {}
+        tasks: dict[str, tuple[Any, _Pace]] = {}
 
         def show(state: _Progress) -> None:
             if state.stage not in tasks:
                 task = bar.add_task(state.stage, total=state.total, rate="", counts="")
-                tasks[state.stage] = (task, time.monotonic())
-            task, started = tasks[state.stage]
-            seconds = time.monotonic() - started
-            rate = f"{state.done / seconds:,.1f}/s" if seconds > 0 else ""
+                tasks[state.stage] = (task, _Pace())
+            task, pace = tasks[state.stage]
+            rate = f"{pace.rate(state.done, time.monotonic()):,.1f}/s"
             counts = " ".join(f"{count:,} {name}" for name, count in state.counts.items())
             bar.update(task, completed=state.done, total=state.total, rate=rate, counts=counts)
 

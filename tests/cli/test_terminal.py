@@ -5,7 +5,7 @@ import errno
 import pytest
 import typer
 
-from cli._terminal import format_progress, tell_errors
+from cli._terminal import format_progress, progress, tell_errors
 from radrefine.errors import LeakageError, UsageError
 from radrefine.progress import Progress
 
@@ -46,4 +46,32 @@ def test_an_unknown_missing_module_is_a_fault_of_ours_and_is_raised() -> None:
 def test_progress_tells_rate_and_time_to_go() -> None:
     state = Progress("cleaning", 50, 200, {"failed": 1})
 
-    assert format_progress(state, 10.0) == "cleaning: 50 of 200, 5.0/s, 30 s to go, 1 failed"
+    assert format_progress(state, 5.0) == "cleaning: 50 of 200, 5.0/s, 30 s to go, 1 failed"
+
+
+def test_lines_come_every_half_minute_and_once_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cli._terminal.time.monotonic", lambda: now[0])
+    with progress() as tell:
+        for second in range(101):
+            now[0] = 100.0 + second
+            tell(Progress("cleaning", 500 + second, 600))
+        tell(Progress("cleaning", 600, 600))
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"cleaning: {done} of 600" for done in (530, 560, 590, 600)]
+
+
+def test_what_was_done_before_does_not_flatter_the_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cli._terminal.time.monotonic", lambda: now[0])
+    with progress() as tell:
+        for second in range(200):
+            now[0] = float(second)
+            tell(Progress("cleaning", 1_000_000 * (second > 2) + second, 2_000_000))
+
+    assert ", 1.0/s, " in capsys.readouterr().err.splitlines()[-1]

@@ -1,5 +1,6 @@
 """A collection is cleaned completely, in any way of running, and an interrupted run goes on where it stopped."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -21,7 +22,7 @@ import pytest
 import radrefine.refine
 from radrefine.batch import CleanOptions, CleanSummary, clean_collection, plan_collection
 from radrefine.errors import RefinedFolderError, SourceError, UsageError
-from radrefine.images import decode_image
+from radrefine.images import decode_image, encode_png
 from radrefine.outputs import locked
 from radrefine.progress import Progress
 from radrefine.records import Finding, Image, RefineResult
@@ -318,6 +319,34 @@ def test_worker_killed_once_costs_nothing(make_collection: Make, tmp_path: Path)
     summary = clean_collection(source, out, CleanOptions(jobs=2), kill)
 
     assert killed and summary.counts["copied"] == 800 and summary.failed == 0
+
+
+def test_image_that_ends_its_worker_each_time_is_named_and_the_rest_is_done(
+    make_collection: Make, tmp_path: Path
+) -> None:
+    source, out = make_collection(10, damaged=False), tmp_path / "out"
+    large = np.random.default_rng(0).integers(0, 90, (1500, 1500), np.uint8)
+    (source / "US/thyroid/deadly.png").write_bytes(encode_png(large))
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.002):
+            for beacon in (out / ".radrefine" / "tmp").glob("at-*"):
+                with contextlib.suppress(OSError):
+                    if beacon.read_text().startswith("US/thyroid/deadly.png\n"):
+                        os.kill(int(beacon.name.split("-")[-2]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        summary = clean_collection(source, out, CleanOptions(jobs=2))
+    finally:
+        over.set()
+        killer.join()
+
+    (failure,) = pd.read_csv(out / "failures.csv").itertuples(index=False)
+    assert (failure.path, failure.stage) == ("US/thyroid/deadly.png", "worker") and "twice" in failure.reason
+    assert summary.failed == 1 and len(manifest(out)) == 41 and any("deadly" in note for note in summary.notes)
 
 
 def test_second_run_into_the_same_folder_is_refused(make_collection: Make, tmp_path: Path) -> None:

@@ -127,6 +127,16 @@ def load_classifier(run: str | Path) -> tuple[nn.Module, RunInfo]:
     return model.eval(), info
 
 
+def read_info(run: str | Path) -> RunInfo:
+    """Read what a run folder says of its classifier, without its weights.
+
+    Raises:
+        RunError: Not a run folder, or one whose configuration is damaged.
+    """
+    folder = Path(run)
+    return _info_from(folder, _read_config(folder))
+
+
 def save_policy(run: Path, policy: nn.Module) -> None:
     """Write the policy's weights and dataset-level shapes."""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
@@ -180,7 +190,7 @@ def load_policy(run: str | Path) -> NoisePolicy | None:
         RunError: Not a run folder, or one whose policy is damaged.
     """
     folder = Path(run)
-    info = _info_from(folder, _read_config(folder))
+    info = read_info(folder)
     if info.policy != "beta":
         return None
     policy = NoisePolicy(info.grid, info.policy_model, lam=info.prior_weight, mu=info.prior_momentum)

@@ -9,6 +9,7 @@ from cli.pgnm.finetune import finetune
 from cli.pgnm.pack import pack
 from cli.pgnm.pretrain import pretrain
 from cli.pgnm.push import push
+from cli.pgnm.report import report
 from cli.pgnm.study import study
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ def _pgnm(
 app.command()(pretrain)
 app.command()(finetune)
 app.command("eval")(eval_)
+app.command()(report)
 app.command()(study)
 app.command()(pack)
 app.command()(push)

@@ -1,0 +1,113 @@
+"""Draw what the page shows and turn it into `data:` addresses, so that the page is one file."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from pgnm.data import Split
+from pgnm.data.images import decode_image
+from pgnm.errors import PgnmError, RunError
+from pgnm.figures import draw_masks, draw_training
+from pgnm.plots import plot_confusion, plot_per_label, plot_reliability, save_figure
+from pgnm.report.runs import RunView
+
+_SIDE = 224
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of the page.
+
+    Attributes:
+        source: A `data:` address.
+        text: What it shows, for those who cannot see it.
+        width: Width on the page, px, so that the letters of all figures are of one size.
+        chart: Whether it is lines on white, which a dark page may invert; pictures of images never are.
+    """
+
+    source: str
+    text: str
+    width: int
+    chart: bool = True
+
+
+def picture(path: Path, text: str, *, chart: bool = True) -> Picture:
+    """Return a PNG file as a picture."""
+    with Image.open(path) as opened:
+        width = opened.width // 2
+    return Picture(_address(path.read_bytes()), text, width, chart)
+
+
+def thumbnail(path: Path) -> str | None:
+    """Return an image, at most 224 px wide and high, as a `data:` address; None where it cannot be read."""
+    try:
+        image = Image.fromarray(decode_image(path))
+    except PgnmError:
+        return None
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return _address(buffer.getvalue())
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def curves(runs: Sequence[RunView], work: Path) -> Iterator[Picture]:
+    """Draw the training curves of all runs in one picture, and the shapes of each policy in one of its own."""
+    trained = {run.name: run.folder for run in runs if run.epochs}
+    for path in draw_training(trained, work):
+        if path.stem == "training":
+            yield picture(path, "Training curves of " + ", ".join(trained))
+        else:
+            yield picture(path, f"How the policy of {path.stem.removeprefix('policy_')} moved over the epochs")
+
+
+def evaluation_pictures(run: RunView, work: Path) -> Iterator[Picture]:
+    """Draw the calibration of all evaluations of a run, and the confusion matrix of the main one."""
+    if run.main is None:
+        return
+    tables = {
+        name.removeprefix("classify-"): pd.DataFrame(summary["reliability"]).astype(float)
+        for name, summary in run.evaluations.items()
+    }
+    yield picture(
+        save_figure(plot_reliability(tables), work / "reliability.png"),
+        f"Calibration of {run.name}: accuracy against confidence, and images by confidence",
+    )
+    names = list(run.info.class_names)
+    yield picture(
+        save_figure(plot_confusion(run.confusion(run.main), names), work / "confusion.png"),
+        f"Confusion matrix of {run.name} over {len(names)} classes",
+        chart=False,
+    )
+
+
+def comparison(run: RunView, baseline: RunView, work: Path) -> Picture | None:
+    """Draw the F1 of every class against that of the baseline; None where they were not judged alike."""
+    shared = [name for name in run.evaluations if name in baseline.evaluations]
+    if not shared or run.info.class_names != baseline.info.class_names:
+        return None
+    name = run.main if run.main in shared else shared[0]
+    scores = [one.per_class(name).set_index("label")["f1"].astype(float) for one in (baseline, run)]
+    figure = plot_per_label(scores[0], scores[1], (baseline.name, run.name))
+    text = f"F1 of every class: {run.name} against {baseline.name}, {name.removeprefix('classify-')} input"
+    return picture(save_figure(figure, work / "per_label.png"), text)
+
+
+def mask_pictures(run: RunView, split: Split, work: Path, seed: int) -> list[Picture]:
+    """Draw sampled masks over images of each modality, and intensities before and after; empty without noise."""
+    try:
+        histograms, sheet = draw_masks(run.folder, split, work, seed=seed)
+    except RunError:
+        return []
+    return [
+        picture(sheet, f"Masks of {run.name}, and test images of each modality under them", chart=False),
+        picture(histograms, f"Intensities before and after masking by {run.name}", chart=False),
+    ]

@@ -1,0 +1,122 @@
+"""Read run folders for the report: configuration, curves and evaluations."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from pgnm.checkpoints import METRICS_FILE, RECIPE_FILE, RunInfo, read_info
+from pgnm.data import Split, load_split
+from pgnm.errors import PgnmError, RunError
+
+_PLAIN: Final = "classify-normalized"
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What a run folder holds.
+
+    Attributes:
+        name: Short name, different from those of the other runs of the page.
+        folder: The run folder.
+        info: What it says of its classifier.
+        recipe: The resolved recipe; empty where there is none.
+        epochs: Rows of metrics.csv.
+        evaluations: `eval.json` of each classification by its name, such as `classify-noisy`.
+        probes: Scores of frozen features by protocol, `unseen` or `fewshot`: a row per set and backbone.
+    """
+
+    name: str
+    folder: Path
+    info: RunInfo
+    recipe: dict[str, Any]
+    epochs: int
+    evaluations: dict[str, dict[str, Any]]
+    probes: dict[str, pd.DataFrame]
+
+    @property
+    def main(self) -> str | None:
+        """Name of the evaluation to look at closely: on plain test images, else the first; None without any."""
+        return _PLAIN if _PLAIN in self.evaluations else next(iter(self.evaluations), None)
+
+    def per_class(self, evaluation: str) -> pd.DataFrame:
+        """Return label, n, precision, recall, f1 and auroc of each class, in the order of the classes."""
+        return pd.DataFrame(self.evaluations[evaluation]["per_class"])
+
+    def confusion(self, evaluation: str) -> np.ndarray:
+        """Return the images by target (row) and prediction (column), (C, C)."""
+        return np.asarray(self.evaluations[evaluation]["confusion"])
+
+
+def read_runs(folders: Sequence[Path]) -> list[RunView]:
+    """Read run folders.
+
+    Raises:
+        RunError: One of them is no run folder, or its files are damaged.
+    """
+    return [_read_run(folder, name) for folder, name in zip(folders, name_runs(folders), strict=True)]
+
+
+def name_runs(folders: Sequence[Path]) -> list[str]:
+    """Name folders by as many of their last parts as tell them apart, such as `seed0/finetuned`."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(set(parts)):
+            return names
+    return [str(folder) for folder in folders]
+
+
+def _read_run(folder: Path, name: str) -> RunView:
+    info = read_info(folder)
+    metrics, recipe = folder / METRICS_FILE, folder / RECIPE_FILE
+    try:
+        return RunView(
+            name,
+            folder,
+            info,
+            yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
+            len(pd.read_csv(metrics)) if metrics.is_file() else 0,
+            {path.parent.name: _read(path) for path in sorted((folder / "eval").glob("classify-*/eval.json"))},
+            {
+                str(found["protocol"]): pd.DataFrame(found["scores"])
+                for path in sorted((folder / "eval").glob("*/probe.json"))
+                if (found := _read(path))["scores"]
+            },
+        )
+    except (ValueError, KeyError, yaml.YAMLError) as error:
+        raise RunError(f"{folder} holds a file that cannot be read ({error}); evaluate it again") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def find_images(run: RunView, split: Path | None) -> Split | None:
+    """Return the split on which a run was judged or trained; None where it cannot be found or read any more.
+
+    Args:
+        run: Its files name the split, often relative to the folder in which the command was run.
+        split: A folder that the user named, which must be one.
+
+    Raises:
+        SplitError: `split` is no split folder.
+    """
+    if split is not None:
+        return load_split(split)
+    named = [str(summary["split"]) for summary in run.evaluations.values() if summary.get("split")]
+    named += [str(name) for name in [run.recipe.get("resolved", {}).get("split")] if name]
+    for name in dict.fromkeys(named):
+        for place in (Path(name), run.folder.parent / name):
+            try:
+                found = load_split(place)
+            except (PgnmError, OSError):
+                continue
+            if found.class_names == run.info.class_names:
+                return found
+    return None

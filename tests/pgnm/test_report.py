@@ -1,0 +1,166 @@
+"""The page of runs: what it reads, what it names, and that everyone can open it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from cli.pgnm import app
+from pgnm.checkpoints import RunInfo, create_classifier, save_classifier, write_metrics
+from pgnm.errors import RunError, SplitError
+from pgnm.evaluate import EvalOptions, evaluate_run
+from pgnm.report import ReportSummary, build_report
+from pgnm.report.mistakes import top_confusions, worst_mistakes
+from pgnm.report.runs import find_images, name_runs, read_runs
+from tests.pages import faults, opened
+from tests.pgnm.conftest import CLASSES, write_split
+
+MakeSplit = Callable[..., Path]
+
+
+def _run(folder: Path, seed: int, **fields: Any) -> Path:
+    """Write a run folder with an untrained classifier, as training would."""
+    import torch
+
+    torch.manual_seed(seed)
+    info = RunInfo("resnet10t", CLASSES, 16, 0.3, 0.3, seed=seed, **fields)
+    save_classifier(folder, create_classifier(info.model, len(CLASSES), size=16), info)
+    rows = [{"epoch": epoch, "loss": 1.0 / (epoch + 1), "val_f1": 0.1 * epoch, "lr": 0.1} for epoch in range(3)]
+    write_metrics(folder, rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two run folders that were judged on the same split; drawing takes seconds, so that tests share them."""
+    root = tmp_path_factory.mktemp("runs")
+    split = write_split(root / "data")
+    noise = {"policy": "uniform", "grid": 4, "kernel": 3, "sigma": 1.0}
+    runs = _run(root / "a" / "model", 0, **noise), _run(root / "b" / "model", 1)
+    for run in runs:
+        evaluate_run(run, split, EvalOptions(workers=0, resamples=20))
+    evaluate_run(runs[0], split, EvalOptions(input="noisy", workers=0, resamples=20))
+    return runs
+
+
+@pytest.fixture(scope="module")
+def built(judged: tuple[Path, Path]) -> ReportSummary:
+    """The page of the first run with the second as its baseline."""
+    return build_report([judged[0]], baseline=judged[1])
+
+
+def test_runs_are_named_by_what_tells_them_apart() -> None:
+    assert name_runs([Path("/x/heated"), Path("/x/finetuned")]) == ["heated", "finetuned"]
+    assert name_runs([Path("/x/seed0/model"), Path("/x/seed1/model")]) == ["seed0/model", "seed1/model"]
+
+
+def test_page_shows_every_part_of_two_runs(judged: tuple[Path, Path], built: ReportSummary, browser: Any) -> None:
+    assert (built.page, built.notes) == (judged[0] / "report.html", [])
+    with opened(browser, built.page) as page:
+        rows = page.locator(".results tbody tr").all_inner_texts()
+        assert [row.split()[0] for row in rows] == ["a/model", "a/model", "b/model"]
+        assert page.locator("section").count() == 4
+        text = page.inner_text("main")
+        for part in (
+            "Curves",
+            "Every class against b/model",
+            "Calibration and confusion",
+            "Most confused",
+            "Worst errors",
+            "Masks",
+        ):
+            assert part in text, part
+        assert page.locator(".mistakes img").count() >= 2
+        widths = page.evaluate("Promise.all([...document.images].map((i) => i.decode().then(() => i.naturalWidth)))")
+        assert all(width > 0 for width in widths)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_everyone_can_use_the_page(built: ReportSummary, browser: Any, scheme: str, width: int) -> None:
+    with opened(browser, built.page, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+        assert faults(page) == []
+
+
+def test_run_without_judgement_or_images_is_still_shown_and_says_what_lacks(
+    judged: tuple[Path, Path], make_split: MakeSplit, tmp_path: Path
+) -> None:
+    new, moved = _run(tmp_path / "new", 2), shutil.copytree(judged[1], tmp_path / "moved")
+    evaluation = moved / "eval" / "classify-normalized" / "eval.json"
+    summary = json.loads(evaluation.read_text())
+    evaluation.write_text(json.dumps(summary | {"split": "gone"}))
+
+    built = build_report([new, moved], out=tmp_path / "page.html")
+
+    assert len(built.notes) == 2
+    assert "pgnm eval" in built.notes[0]
+    assert "--split" in built.notes[1]
+    assert "the picture is not at hand" in built.page.read_text()
+    views = read_runs([moved])
+    assert find_images(views[0], make_split("again")) is not None
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    page = build_report([_run(tmp_path / "<script>alert(1)<", 0)]).page
+
+    assert "<script>alert" not in page.read_text()
+
+
+def test_wrong_use_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        build_report([tmp_path])
+    with pytest.raises(RunError, match="name run folders"):
+        build_report([])
+    with pytest.raises(SplitError, match="split"):
+        build_report([_run(tmp_path / "run", 0)], split=tmp_path)
+
+
+def test_surest_wrong_predictions_come_first(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "path": ["right", "sure", "close", "between"],
+            "target": [0, 0, 1, 1],
+            "prediction": [0, 1, 0, 0],
+            "p_0": [0.9, 0.05, 0.51, 0.7],
+            "p_1": [0.1, 0.95, 0.49, 0.3],
+        }
+    )
+    table.to_parquet(tmp_path / "predictions.parquet")
+
+    found = worst_mistakes(tmp_path / "predictions.parquet", ("no", "yes"), 2)
+
+    assert [(one.path, one.target, one.prediction) for one in found] == [
+        ("sure", "no", "yes"),
+        ("between", "yes", "no"),
+    ]
+    assert found[0].p_prediction == 0.95
+    assert len(worst_mistakes(tmp_path / "predictions.parquet", ("no", "yes"), 99)) == 3
+    with pytest.raises(RunError, match="pgnm eval"):
+        worst_mistakes(tmp_path / "predictions.parquet", ("a", "b", "c"), 2)
+
+
+def test_pairs_confused_most_come_first() -> None:
+    confusion = np.array([[5, 3, 0], [0, 9, 1], [4, 0, 0]])
+
+    table = top_confusions(confusion, ("a", "b", "c"), 9)
+
+    assert table.to_dict("records") == [
+        {"target": "c", "prediction": "a", "images": 4, "share": 1.0},
+        {"target": "a", "prediction": "b", "images": 3, "share": 0.375},
+        {"target": "b", "prediction": "c", "images": 1, "share": 0.1},
+    ]
+
+
+def test_command_names_the_page(tmp_path: Path) -> None:
+    run, out = _run(tmp_path / "run", 0), tmp_path / "runs.html"
+    result = CliRunner().invoke(app, ["report", str(run), "--out", str(out), "--quiet", "--json"])
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"page": str(out), "notes": [f"run has not been judged; run: pgnm eval {run}"]}
+    assert out.is_file()

@@ -2,6 +2,7 @@
 
 Sixty-four bits are cut into eight bands; images whose hashes agree in any two bands (28 tables) are compared. Hashes
 that differ in up to six bits agree in two bands for certain; those that differ in ten still do more often than not.
+Collections of up to 10,000 hashes are small enough to compare every pair instead.
 Work and memory are bounded however the hashes cluster: within a bucket, hashes are sorted and compared with their
 next neighbours only, and where too many pairs qualify the distance is lowered; both are told in the result.
 """
@@ -29,6 +30,8 @@ _TABLES = tuple(combinations(range(_BANDS), 2))
 _COMPARISONS = 2_000_000_000
 _FEWEST_NEIGHBOURS = 16
 _MOST_PAIRS = 10_000_000
+_FEW_HASHES = 10_000
+_ROWS_PER_BLOCK = 256
 _PAIRS_PER_CHUNK = 16_384
 
 
@@ -56,6 +59,7 @@ def find_candidates(
     max_distance: int = MAX_DISTANCE,
     most_pairs: int = _MOST_PAIRS,
     comparisons: int = _COMPARISONS,
+    few: int = _FEW_HASHES,
 ) -> Candidates:
     """Find pairs of images with perceptual hashes at most `max_distance` bits apart.
 
@@ -65,24 +69,28 @@ def find_candidates(
         max_distance: Bits that may differ, 0 to 64.
         most_pairs: Bound on the pairs returned.
         comparisons: Bound on the comparisons made, apart from 16 per hash and table.
+        few: Number of hashes up to which every pair is compared.
 
     Returns:
         The pairs; pairs of an image with itself are left out.
     """
+    images = int(owners.max()) + 1 if len(owners) else 1
+    if len(hashes) <= few:
+        key, distance, max_distance = _search_all(hashes, owners, max_distance, most_pairs, images)
+        return Candidates(np.stack(np.divmod(key, images), axis=1), distance, max_distance, 0)
     bands = _spread_bits(hashes)
     window = max(_FEWEST_NEIGHBOURS, comparisons // max(1, len(hashes) * len(_TABLES)))
     found: dict[str, NDArray] = {"key": np.empty(0, np.int64), "distance": np.empty(0, np.uint8)}
-    images = int(owners.max()) + 1 if len(owners) else 1
     cut = 0
     for table in _TABLES:
         key, distance, left = _search_table(bands, owners, table, max_distance, window, images)
         cut += left
-        key, first = np.unique(np.concatenate([found["key"], key]), return_index=True)
-        distance = np.concatenate([found["distance"], distance])[first]
-        while len(key) > most_pairs and max_distance > 0:
-            max_distance -= 1
-            near = distance <= max_distance
-            key, distance = key[near], distance[near]
+        key, distance, max_distance = _merge(
+            np.concatenate([found["key"], key]),
+            np.concatenate([found["distance"], distance]),
+            max_distance,
+            most_pairs,
+        )
         found = {"key": key, "distance": distance}
     pairs = np.stack(np.divmod(found["key"], images), axis=1)
     return Candidates(pairs, found["distance"], max_distance, cut)
@@ -135,6 +143,39 @@ def keep_nearest(
 def parse_hashes(values: list[str]) -> NDArray[np.uint64]:
     """Turn perceptual hashes of 16 hexadecimal digits into (N,) uint64."""
     return np.frombuffer(bytes.fromhex("".join(values)), ">u8").astype(np.uint64)
+
+
+def _merge(
+    keys: NDArray[np.int64], distances: NDArray[np.uint8], max_distance: int, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], int]:
+    """Sort keys, keep the least distance of each, and lower the greatest distance until at most `most` are left."""
+    order = np.lexsort((distances, keys))
+    keys, first = np.unique(keys[order], return_index=True)
+    distances = distances[order][first]
+    while len(keys) > most and max_distance > 0:
+        max_distance -= 1
+        near = distances <= max_distance
+        keys, distances = keys[near], distances[near]
+    return keys, distances, max_distance
+
+
+def _search_all(
+    hashes: NDArray[np.uint64], owners: NDArray[np.int64], max_distance: int, most: int, images: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], int]:
+    """Compare every pair of hashes, a block of rows at a time."""
+    keys, distances = np.empty(0, np.int64), np.empty(0, np.uint8)
+    for start in range(0, len(hashes), _ROWS_PER_BLOCK):
+        block = slice(start, start + _ROWS_PER_BLOCK)
+        distance = np.bitwise_count(hashes[block, None] ^ hashes[None, start:])
+        row, column = np.nonzero(distance <= max_distance)
+        a, b = owners[start + row], owners[start + column]
+        later = (column > row) & (a != b)
+        key = (np.minimum(a, b) * images + np.maximum(a, b))[later]
+        keys = np.concatenate([keys, key])
+        distances = np.concatenate([distances, distance[row, column][later]])
+        if len(keys) > most:
+            keys, distances, max_distance = _merge(keys, distances, max_distance, most)
+    return _merge(keys, distances, max_distance, most)
 
 
 def _spread_bits(hashes: NDArray[np.uint64]) -> NDArray[np.uint8]:

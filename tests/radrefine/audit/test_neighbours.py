@@ -24,30 +24,41 @@ def test_hashes_up_to_six_bits_apart_are_always_found(bits: list[int], seed: int
     hashes = random_hashes(40, seed)
     hashes[31] = flip(hashes[7], bits)
 
-    found = find_candidates(hashes, np.arange(40))
+    found = find_candidates(hashes, np.arange(40), few=0)
 
     assert [7, 31] in found.pairs.tolist()
     assert found.distances[found.pairs.tolist().index([7, 31])] == len(bits)
     assert found.cut == 0
 
 
-def test_pairs_are_exactly_those_of_all_comparisons() -> None:
+@pytest.mark.parametrize("few", [0, 300])
+def test_pairs_are_exactly_those_of_all_comparisons(few: int) -> None:
     base = random_hashes(60)
     rng = np.random.default_rng(1)
     hashes = np.array([flip(value, rng.integers(0, 64, 3).tolist()) for value in np.repeat(base, 5)])
     distance = np.bitwise_count(hashes[:, None] ^ hashes[None])
     expected = {(a, b) for a, b in np.argwhere(distance <= 6) if a < b}
 
-    found = find_candidates(hashes, np.arange(len(hashes)), max_distance=6)
+    found = find_candidates(hashes, np.arange(len(hashes)), max_distance=6, few=few)
 
     assert {tuple(pair) for pair in found.pairs.tolist()} == expected
 
 
-def test_an_image_with_two_hashes_pairs_by_either_and_never_with_itself() -> None:
+def test_few_hashes_are_all_compared_whatever_the_distance() -> None:
+    first, second = np.uint64(0), np.uint64(0x0101010101010101)  # eight bits apart, one in each band
+
+    found = find_candidates(np.array([first, second]), np.arange(2))
+
+    assert found.pairs.tolist() == [[0, 1]]
+    assert found.distances.tolist() == [8]
+
+
+@pytest.mark.parametrize("few", [0, 300])
+def test_an_image_with_two_hashes_pairs_by_either_and_never_with_itself(few: int) -> None:
     hashes = random_hashes(3)
     hashes = np.array([hashes[0], hashes[1], hashes[2], hashes[0], hashes[0]])
 
-    found = find_candidates(hashes, np.array([0, 1, 2, 0, 2]))
+    found = find_candidates(hashes, np.array([0, 1, 2, 0, 2]), few=few)
 
     assert found.pairs.tolist() == [[0, 2]]
 
@@ -56,11 +67,21 @@ def test_clustered_hashes_stay_within_the_bounds_and_say_so() -> None:
     hashes = np.repeat(random_hashes(1), 3000)
     hashes ^= np.random.default_rng(2).integers(0, 2**12, 3000).astype(np.uint64)
 
-    found = find_candidates(hashes, np.arange(3000), most_pairs=5000, comparisons=0)
+    found = find_candidates(hashes, np.arange(3000), most_pairs=5000, comparisons=0, few=0)
 
     assert len(found.pairs) <= 5000
     assert found.max_distance < 10
     assert found.cut > 0
+
+
+def test_few_clustered_hashes_stay_within_the_bound() -> None:
+    hashes = np.repeat(random_hashes(1), 3000) ^ np.random.default_rng(2).integers(0, 2**12, 3000).astype(np.uint64)
+
+    found = find_candidates(hashes, np.arange(3000), most_pairs=50_000)
+
+    assert 0 < len(found.pairs) <= 50_000
+    assert (found.distances <= found.max_distance).all()
+    assert found.max_distance < 10
 
 
 def test_nothing_is_found_in_nothing() -> None:

@@ -58,8 +58,23 @@ def _grain(shape: tuple[int, ...], rng: Generator) -> _Light:
 
 
 def _stroke(light: _Light, points: _Points, width: float, strength: float, blur: float) -> None:
-    """Add a soft line to `light`, in place; a negative strength darkens."""
-    path = np.asarray(points, np.float64)
+    """Add a soft line to `light`, in place."""
+    _lines(light, np.asarray(points, np.float64), np.ones(len(points)), width, strength, blur)
+
+
+def _membrane(light: _Light, rng: Generator, points: _Points, width: float, strength: float, blur: float) -> None:
+    """Add a line as tissue makes it, in place: it wanders a little, and is bright where the beam meets it squarely."""
+    ends, steps = np.linspace(0, 1, len(points)), np.linspace(0, 1, 33)
+    knots = np.linspace(0, 1, 7)
+    path = np.stack([np.interp(steps, ends, axis) for axis in np.asarray(points, np.float64).T], axis=1)
+    path[:, 1] += np.interp(steps, knots, rng.normal(0, 0.5 * width, 7))
+    bright = np.interp(steps, knots, np.clip(rng.normal(0.75, 0.35, 7), 0.05, 1.15))
+    _lines(light, path, bright, width, strength, blur)
+
+
+def _lines(
+    light: _Light, path: NDArray[np.float64], bright: NDArray[np.float64], width: float, strength: float, blur: float
+) -> None:
     margin = width + 3 * max(0.4, blur) + 2
     x0, y0 = np.maximum(np.floor(path.min(axis=0) - margin), 0).astype(int)
     x1, y1 = np.minimum(np.ceil(path.max(axis=0) + margin), light.shape[::-1]).astype(int)
@@ -67,7 +82,13 @@ def _stroke(light: _Light, points: _Points, width: float, strength: float, blur:
         return
     sheet = np.zeros((y1 - y0, x1 - x0), np.uint8)
     fixed = np.rint((path - (x0, y0)) * 16).astype(np.int32)
-    cv2.polylines(sheet, [fixed], False, 255, max(1, round(width)), cv2.LINE_AA, 4)
+    thick = max(1, round(width))
+    if np.ptp(bright) == 0:
+        cv2.polylines(sheet, [fixed], False, 255, thick, cv2.LINE_AA, 4)
+    else:
+        tones = np.clip(bright * 220, 0, 255).astype(int).tolist()
+        for start, end, tone in zip(fixed[:-1].tolist(), fixed[1:].tolist(), tones[1:], strict=True):
+            cv2.line(sheet, start, end, tone, thick, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(sheet, (0, 0), sigmaX=max(0.4, blur), sigmaY=max(0.3, blur * 0.6))
     light[y0:y1, x0:x1] += soft * np.float32(strength / 255)
 
@@ -108,11 +129,9 @@ def _needle(light: _Light, rng: Generator) -> None:
     bow, blur = float(rng.normal(0, 0.01)) * length, float(rng.uniform(0.8, 1.8)) * zoom
     t = np.linspace(0, 1, 9)
     path = [(x + step[0] * float(s), y + step[1] * float(s) + bow * math.sin(math.pi * s)) for s in t]
-    bright = np.clip(rng.normal(0.7, 0.3, len(t)), 0.1, 1.1)
     for echo in range(int(rng.integers(1, 5))):  # the needle and its reverberations below it
-        for number in range(len(path) - 1):  # it is seen where the beam meets it squarely
-            points = [(px, py + echo * apart) for px, py in path[number : number + 2]]
-            _stroke(light, points, width, float(bright[number]) / (1 + 1.5 * echo), blur)
+        points = [(px, py + echo * apart) for px, py in path]
+        _membrane(light, rng, points, width, 1.0 / (1 + 1.5 * echo), blur)
 
 
 def _spots(light: _Light, rng: Generator) -> None:
@@ -140,7 +159,7 @@ def _fascia(light: _Light, rng: Generator) -> None:
     width, apart, blur = float(rng.uniform(1, 3.5)) * zoom, float(rng.uniform(4, 14)) * zoom, 0.6 * zoom
     for number in range(1 if rng.random() < 0.5 else int(rng.integers(2, 6))):
         shifted = [(x + float(rng.normal(0, 3)), y + number * apart) for x, y in points]
-        _stroke(light, shifted, width, float(rng.uniform(0.3, 0.95)), blur * float(rng.uniform(1.0, 2.5)))
+        _membrane(light, rng, shifted, width, float(rng.uniform(0.3, 1.0)), blur * float(rng.uniform(1.0, 2.5)))
 
 
 def _bone(light: _Light, rng: Generator) -> None:
@@ -150,7 +169,7 @@ def _bone(light: _Light, rng: Generator) -> None:
     points = _curve(rng, at, half, float(rng.uniform(-0.25, 0.35)) * half)
     _patch(light, (at[0], at[1] + half * 0.9), (half, half * 0.8), -float(rng.uniform(0.5, 1.0)))
     strength = float(rng.uniform(0.8, 1.6))
-    _stroke(light, points, float(rng.uniform(1.5, 5)) * zoom, strength, float(rng.uniform(1.0, 3.0)) * zoom)
+    _membrane(light, rng, points, float(rng.uniform(1.5, 5)) * zoom, strength, float(rng.uniform(1.0, 3.0)) * zoom)
     for echo in range(int(rng.integers(0, 3))):
         again = [(x, y + (echo + 1) * 12 * zoom) for x, y in points]
         _stroke(light, again, 2 * zoom, 0.25 / (1 + echo), 1.5 * zoom)
@@ -160,12 +179,13 @@ def _pleura(light: _Light, rng: Generator) -> None:
     """The pleural line from side to side, A-lines at equal distances below it, at times B-lines down from it."""
     width, height = light.shape[1], light.shape[0]
     depth = float(rng.uniform(0.12, 0.4)) * height
-    points = _curve(rng, (width / 2, depth), width * 0.6, float(rng.normal(0, 0.02)) * height)
+    bend, tilt = rng.normal(0, 0.02, 2) * height
+    points = [(width * (0.5 + 0.6 * s), depth + float(tilt * s + bend * s * s)) for s in np.linspace(-1, 1, 9).tolist()]
     zoom = _scale(light, rng)
-    thick, blur = float(rng.uniform(1.2, 3.5)) * zoom, float(rng.uniform(0.7, 1.6)) * zoom
+    thick, blur = float(rng.uniform(1.2, 3.5)) * zoom, float(rng.uniform(0.9, 2.0)) * zoom
     for echo in range(int(rng.integers(1, 5))):
         shifted = [(x, y + echo * depth) for x, y in points]
-        _stroke(light, shifted, thick, 1.0 * float(rng.uniform(0.35, 0.7)) ** echo, blur)
+        _membrane(light, rng, shifted, thick, 1.2 * float(rng.uniform(0.35, 0.7)) ** echo, blur)
     for _ in range(int(rng.integers(0, 4))):
         x = float(rng.uniform(0, width))
         lean = float(rng.normal(0, 0.05)) * height

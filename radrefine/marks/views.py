@@ -19,6 +19,8 @@ FRINGE = 0.12
 
 # Bars are filled, and their dark ends are as much theirs as the letters on them: only the faintest fringe is left out.
 _FILLED_FRINGE = 0.05
+# Scaling and sharpening smear a mark's edge over so many pixels.
+_SMEAR = 2
 # A mark whose strongest pixel changes the picture by less than this many grey levels has faded away.
 _FADED = 13
 _FILLED = [1 + KINDS.index(kind) for kind in ("ui_bar", "colour_overlay")]
@@ -73,10 +75,9 @@ def rescaled(marked: MarkedImage, size: tuple[int, int], rng: Generator) -> Mark
     gaps = np.asarray(cv2.resize(gaps * 255, wanted, interpolation=cv2.INTER_LINEAR), np.uint8)
     # Each pixel takes the kind of the marks that were scaled into it.
     spread = 2 * int(np.ceil(max(1.0, rows / size[0]))) + 1
-    kinds = cv2.dilate(marked.kind_map, np.ones((spread, spread), np.uint8))
-    kinds = cv2.dilate(cv2.resize(kinds, wanted, interpolation=cv2.INTER_NEAREST), np.ones((3, 3), np.uint8))
-    ratio = (size[1] / marked.mask.shape[1], size[0] / rows)
-    return _retold(marked.findings, image, clean, np.asarray(kinds, np.uint8), gaps > 127, ratio)
+    kinds = np.asarray(cv2.dilate(marked.kind_map, np.ones((spread, spread), np.uint8)), np.uint8)
+    kinds = np.asarray(cv2.dilate(_scaled(kinds, size), np.ones((3, 3), np.uint8)), np.uint8)
+    return _retold(marked, image, clean, kinds, gaps > 127)
 
 
 def refined_edges(marked: MarkedImage, rng: Generator) -> MarkedImage:
@@ -91,7 +92,7 @@ def refined_edges(marked: MarkedImage, rng: Generator) -> MarkedImage:
     image, clean = change(marked.image), change(marked.clean)
     gaps = marked.mask & (_difference(marked.image, marked.clean) < VISIBLE)
     kinds = np.asarray(cv2.dilate(marked.kind_map, np.ones((5, 5), np.uint8)), np.uint8)
-    return _retold(marked.findings, image, clean, kinds, gaps, (1.0, 1.0))
+    return _retold(marked, image, clean, kinds, gaps)
 
 
 def recoloured(marked: MarkedImage, rng: Generator) -> MarkedImage:
@@ -118,6 +119,10 @@ def _changed(marked: MarkedImage, change: Callable[[Image], Image]) -> MarkedIma
     return replace(marked, image=change(marked.image), clean=change(marked.clean))
 
 
+def _scaled(plane: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(plane, (size[1], size[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
 def _pair(marked: MarkedImage) -> tuple[Image, Image]:
     return marked.image, marked.clean
 
@@ -127,32 +132,32 @@ def _difference(first: Image, second: Image) -> NDArray[np.uint8]:
 
 
 def _retold(
-    findings: list[Finding],
+    marked: MarkedImage,
     image: Image,
     clean: Image,
     kinds: NDArray[np.uint8],
     gaps: Mask,
-    ratio: tuple[float, float],
 ) -> MarkedImage:
     """Tell the truth again after the picture was resampled.
 
     Args:
-        findings: The marks before.
+        marked: The picture before.
         image: The picture with marks after.
         clean: The picture without marks after.
         kinds: Kind of mark in and around each mark after.
         gaps: Gaps of marks after.
-        ratio: By how much the picture grew, across and down.
     """
     change = _difference(image, clean)
     peak = cv2.dilate(change, np.ones((7, 7), np.uint8))
+    inner = _scaled(marked.mask.view(np.uint8), change.shape) > 0
     filled = (kinds == _FILLED[0]) | (kinds == _FILLED[1])
     least = cv2.convertScaleAbs(peak, alpha=FRINGE)
     if filled.any():
-        least = np.where(filled, cv2.convertScaleAbs(peak, alpha=_FILLED_FRINGE), least)
+        least = np.where(filled & inner, cv2.convertScaleAbs(peak, alpha=_FILLED_FRINGE), least)
     mask = np.asarray((change >= np.maximum(least, VISIBLE)) | gaps, bool) & (kinds > 0)
     moved = []
-    for finding in findings:
+    ratio = (change.shape[1] / marked.mask.shape[1], change.shape[0] / marked.mask.shape[0])
+    for finding in marked.findings:
         there = _moved(finding, ratio, mask, change)
         if there is not None:
             moved.append(there)
@@ -165,9 +170,9 @@ def _moved(finding: Finding, ratio: tuple[float, float], mask: Mask, change: NDA
 
     A mark that faded away is taken out of `mask`, in place.
     """
-    left, top = max(0, int(finding.x * ratio[0]) - 1), max(0, int(finding.y * ratio[1]) - 1)
-    right = min(mask.shape[1], int(np.ceil((finding.x + finding.width) * ratio[0])) + 1)
-    bottom = min(mask.shape[0], int(np.ceil((finding.y + finding.height) * ratio[1])) + 1)
+    left, top = max(0, int(finding.x * ratio[0]) - _SMEAR), max(0, int(finding.y * ratio[1]) - _SMEAR)
+    right = min(mask.shape[1], int(np.ceil((finding.x + finding.width) * ratio[0])) + _SMEAR)
+    bottom = min(mask.shape[0], int(np.ceil((finding.y + finding.height) * ratio[1])) + _SMEAR)
     part = mask[top:bottom, left:right]
     if not part.any():
         return None

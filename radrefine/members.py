@@ -13,6 +13,9 @@ from radrefine.errors import ImageError
 DEFAULT_MAX_BYTES: Final = 256 * 2**20
 """Size of one member above which it is refused."""
 
+DICOM_SUFFIXES: Final = (".dcm", ".dicom")
+"""Endings of the names of DICOM files, in lower case; each lists as its frames."""
+
 _LONGEST_NAME: Final = 250
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _ZIP_LOCAL: Final = struct.Struct("<4s5H3L2H")
@@ -49,7 +52,14 @@ class HeldBytes(NamedTuple):
     data: bytes
 
 
-Locator = FileLocator | RangeLocator | ZipLocator | HeldBytes
+class FrameLocator(NamedTuple):
+    """One frame of a DICOM file, counted from 0 and read as a PNG file."""
+
+    file: "Locator"
+    frame: int
+
+
+Locator = FileLocator | RangeLocator | ZipLocator | HeldBytes | FrameLocator
 
 
 class Member(NamedTuple):
@@ -88,6 +98,10 @@ def read_bytes(locator: Locator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes
         return _read_range(locator.path, locator.offset, locator.size, max_bytes)
     if isinstance(locator, ZipLocator):
         return _read_zip(locator)
+    if isinstance(locator, FrameLocator):
+        from radrefine.dicom import read_as_png
+
+        return read_as_png(read_bytes(locator.file, max_bytes=max_bytes), locator.frame)
     return locator.data
 
 

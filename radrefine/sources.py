@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from radrefine.errors import SourceError
+from radrefine.frames import FrameSource
 from radrefine.headers import SUFFIXES
 from radrefine.members import (
     DEFAULT_MAX_BYTES,
+    DICOM_SUFFIXES,
     FileLocator,
     HeldBytes,
     Locator,
@@ -50,7 +52,7 @@ def open_members(
     *,
     max_bytes: int = DEFAULT_MAX_BYTES,
     follow_links: bool = False,
-    suffixes: tuple[str, ...] = SUFFIXES,
+    suffixes: tuple[str, ...] | None = None,
 ) -> Source:
     """Open a folder, `.tar`, `.tar.gz`, `.tgz` or `.zip` as a list of image files.
 
@@ -58,11 +60,19 @@ def open_members(
         path: The folder or archive.
         max_bytes: Size of one member above which it is refused.
         follow_links: Whether links inside a folder are read through; in archives they never are.
-        suffixes: Endings of the names that count, in lower case.
+        suffixes: Endings of the names that count, in lower case; None takes all images, and lists the frames of
+            DICOM files as images.
 
     Raises:
         SourceError: It does not exist, or is not what its name says.
     """
+    if suffixes is None:
+        files = _open_files(path, max_bytes, SUFFIXES + DICOM_SUFFIXES, follow_links)
+        return FrameSource(files, max_bytes)
+    return _open_files(path, max_bytes, suffixes, follow_links)
+
+
+def _open_files(path: Path, max_bytes: int, suffixes: tuple[str, ...], follow_links: bool) -> Source:
     if path.is_dir():
         return FolderSource(path, max_bytes, suffixes, follow_links)
     if not path.exists():

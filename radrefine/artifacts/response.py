@@ -7,32 +7,43 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.records import Image, Mask
+from radrefine.records import Image
 
-# Burned-in strokes are one to four pixels wide on screens of the usual size.
-_STROKE_ELEMENT: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
-# Otsu always splits, even speckle; a mark stands out by at least this many grey levels.
-_LEAST_CONTRAST: Final = 60
+Plane = NDArray[np.uint8]
+"""One value per pixel, (H, W) uint8."""
+
+# Strokes are one to four pixels wide on captures of this size, and wider in proportion on larger ones.
+_USUAL_SIDE: Final = 400
+_SURROUNDINGS: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the detectors share.
+    """What the detectors share; all planes are (H, W) uint8.
 
     Attributes:
-        grey: (H, W) uint8.
-        tophat: (H, W) uint8, brightness above the surroundings wider than a stroke.
-        candidates: (H, W) bool, pixels that stand out after Otsu's threshold and morphology.
-        threshold: Grey levels above the surroundings that a candidate has at least.
+        value: The brightest channel: grey, and as bright for blue ink as for white.
+        saturation: Largest less smallest channel; None for grey images.
+        thin: Rise above the surroundings wider than a stroke (white top-hat).
+        thick: The same with an element wide enough for filled arrows and large letters.
+        joined: `thin` with the gaps between near strokes filled: dots of a line, arms of an open cross.
+        lateral: Rise above the surroundings to the left and right. Tissue is smeared sideways by the beam and rises
+            little; upright strokes do.
+        axial: Rise above what lies over and under.
+        unit: Size of the drawing relative to that of captures of 400 px, 1 or more.
     """
 
-    grey: NDArray[np.uint8]
-    tophat: NDArray[np.uint8]
-    candidates: Mask
-    threshold: int
+    value: Plane
+    saturation: Plane | None
+    thin: Plane
+    thick: Plane
+    joined: Plane
+    lateral: Plane
+    axial: Plane
+    unit: int
 
 
-def to_grey(image: Image) -> NDArray[np.uint8]:
+def to_grey(image: Image) -> Plane:
     """Return the (H, W) luma of an image."""
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
@@ -40,23 +51,59 @@ def to_grey(image: Image) -> NDArray[np.uint8]:
 def measure_response(image: Image) -> Response:
     """Measure how much each pixel stands out as part of a stroke.
 
-    White top-hat, Otsu's threshold on its non-zero part, and removal of single pixels.
-
     Args:
         image: (H, W) or (H, W, 3), uint8.
 
     Returns:
         The response that every detector reads.
     """
-    grey = to_grey(image)
-    tophat = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, _STROKE_ELEMENT)
-    raised = tophat[tophat > _LEAST_CONTRAST // 3]
-    otsu = int(cv2.threshold(raised, 0, 255, cv2.THRESH_OTSU)[0]) if raised.size else 255
-    threshold = max(otsu, _LEAST_CONTRAST)
-    candidates = (tophat >= threshold).astype(np.uint8)
-    return Response(grey, tophat.astype(np.uint8), _without_single_pixels(candidates), threshold)
+    value, saturation = _planes(image)
+    unit = max(1, round(max(value.shape) / _USUAL_SIDE))
+    side = 2 * (3 + unit) + 1
+    thin = _rise(value, side, side)
+    gap = 2 * unit + 3
+    joined = np.asarray(cv2.morphologyEx(thin, cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8)), np.uint8)
+    return Response(
+        value,
+        saturation,
+        thin,
+        _rise(value, 2 * side + 3, 2 * side + 3),
+        joined,
+        _rise(value, 1, side),
+        _rise(value, side, 1),
+        unit,
+    )
 
 
-def _without_single_pixels(candidates: NDArray[np.uint8]) -> Mask:
-    neighbours = cv2.boxFilter(candidates, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    return (candidates > 0) & (neighbours > 1)
+def _planes(image: Image) -> tuple[Plane, Plane | None]:
+    if image.ndim == 2:
+        return image, None
+    first, second, third = cv2.split(image)
+    value = cv2.max(cv2.max(first, second), third)
+    saturation = cv2.subtract(value, cv2.min(cv2.min(first, second), third))
+    return value, saturation if saturation.any() else None  # type: ignore[return-value]
+
+
+def _rise(value: Plane, height: int, width: int) -> Plane:
+    return np.asarray(cv2.morphologyEx(value, cv2.MORPH_TOPHAT, np.ones((height, width), np.uint8)), np.uint8)
+
+
+def detail_planes(response: Response, field: NDArray[np.bool_]) -> list[NDArray]:
+    """Return the planes whose means describe a region, in the order of `radrefine.artifacts.regions.MEANS`."""
+    value = response.value
+    surroundings = cv2.blur(value, (_SURROUNDINGS, _SURROUNDINGS))
+    none = np.zeros_like(value)
+    return [
+        value,
+        response.thin,
+        response.lateral,
+        response.axial,
+        cv2.subtract(value, cv2.GaussianBlur(value, (0, 0), 1.0)),
+        cv2.erode(value, np.ones((5, 5), np.uint8)),
+        surroundings,
+        cv2.blur(cv2.absdiff(value, surroundings), (_SURROUNDINGS, _SURROUNDINGS)),
+        none if response.saturation is None else response.saturation,
+        field.view(np.uint8),
+        cv2.morphologyEx(value, cv2.MORPH_GRADIENT, np.ones((1, 3), np.uint8)),
+        cv2.morphologyEx(value, cv2.MORPH_GRADIENT, np.ones((3, 1), np.uint8)),
+    ]

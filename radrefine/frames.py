@@ -1,0 +1,56 @@
+"""List the frames of DICOM files as images of a collection."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from radrefine.dicom import count_frames
+from radrefine.errors import ImageError
+from radrefine.members import DICOM_SUFFIXES, FrameLocator, Member, Refusal, has_suffix, read_bytes
+
+
+class Listing(Protocol):
+    """A source as `radrefine.sources.Source`."""
+
+    path: Path
+
+    def members(self) -> Iterator[Member | Refusal]:
+        """Yield files and what is refused."""
+
+    def count(self) -> int | None:
+        """Count the files."""
+
+
+class FrameSource:
+    """A source in which every DICOM file is listed as its frames, `a.dcm/0000.png` and so on.
+
+    Args:
+        files: The source that lists files.
+        max_bytes: Size of one file above which it is refused.
+    """
+
+    def __init__(self, files: Listing, max_bytes: int) -> None:
+        self.path = files.path
+        self._files, self._max_bytes = files, max_bytes
+
+    def members(self) -> Iterator[Member | Refusal]:
+        """Yield the images of the source in its order, frames in the order of their file."""
+        for found in self._files.members():
+            if isinstance(found, Refusal) or not has_suffix(found.path, DICOM_SUFFIXES):
+                yield found
+            else:
+                yield from self._frames(found)
+
+    def count(self) -> int | None:
+        """Count the files; a DICOM file counts once, since only reading it would tell its frames."""
+        return self._files.count()
+
+    def _frames(self, file: Member) -> Iterator[Member | Refusal]:
+        try:
+            frames = count_frames(read_bytes(file.locator, max_bytes=self._max_bytes))
+        except (ImageError, OSError) as error:
+            yield Refusal(file.path, str(error))
+            return
+        for index in range(frames):
+            place = FrameLocator(file.locator, index)
+            yield Member(f"{file.path}/{index:04d}.png", file.size // frames, f"{file.stamp}:{index}", place)

@@ -1,0 +1,155 @@
+"""DICOM files: frames in order, colours and greys as they are shown, sizes bounded, and the way through clean."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from radrefine.batch import clean_collection
+from radrefine.dicom import count_frames, read_frame, read_frames
+from radrefine.errors import ImageError, MissingExtraError
+from radrefine.images import decode_image
+
+pydicom = pytest.importorskip("pydicom")
+
+
+def _dicom(pixels: np.ndarray, photometric: str = "MONOCHROME2", **fields: object) -> bytes:
+    """Return an uncompressed DICOM file of (H, W), (N, H, W), or (H, W, 3) pixels."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
+
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = UltrasoundMultiFrameImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid(entropy_srcs=["test"])
+    colour = pixels.shape[-1] == 3 and pixels.ndim > 2
+    data.Rows, data.Columns = pixels.shape[-3:-1] if colour else pixels.shape[-2:]
+    data.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        data.PlanarConfiguration = 0
+    elif pixels.ndim == 3:
+        data.NumberOfFrames = len(pixels)
+    bits = 8 * pixels.dtype.itemsize
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = bits, bits, bits - 1, 0
+    data.PhotometricInterpretation = photometric
+    for name, value in fields.items():
+        setattr(data, name, value)
+    content = pixels.tobytes()
+    data.PixelData = content + b"\0" * (len(content) % 2)
+    file = io.BytesIO()
+    data.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _example(name: str) -> bytes:
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"{name} is not installed; pip install pydicom-data")
+    return Path(str(path)).read_bytes()
+
+
+def test_frames_come_in_their_order() -> None:
+    stack = np.stack([np.full((4, 6), 10 * number, np.uint8) for number in range(12)])
+    data = _dicom(stack)
+
+    assert count_frames(data) == 12
+    np.testing.assert_array_equal(np.stack(list(read_frames(data))), stack)
+
+
+def test_more_is_brighter_whichever_way_the_file_counts() -> None:
+    grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
+
+    np.testing.assert_array_equal(read_frame(_dicom(grey), 0), grey)
+    np.testing.assert_array_equal(read_frame(_dicom(grey, "MONOCHROME1"), 0), 255 - grey)
+
+
+def test_the_window_of_the_file_is_applied() -> None:
+    values = np.array([[0, 900, 950, 1000, 1050, 1100, 4000]], np.uint16)
+    frame = read_frame(_dicom(values, WindowCenter=1000, WindowWidth=201), 0)
+
+    np.testing.assert_allclose(frame, [[0, 0, 64, 128, 191, 255, 255]], atol=1)
+
+
+def test_deep_frames_without_a_window_are_stretched() -> None:
+    frame = read_frame(_dicom(np.array([[100, 600, 1100]], np.uint16)), 0)
+
+    np.testing.assert_array_equal(frame, [[0, 128, 255]])
+
+
+def test_colours_come_as_they_are_shown() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
+
+    np.testing.assert_array_equal(read_frame(_dicom(rgb, "RGB"), 0), rgb)
+    red = np.empty((2, 2, 3), np.uint8)
+    red[:] = (76, 85, 255)  # red in YBR
+    np.testing.assert_allclose(read_frame(_dicom(red, "YBR_FULL"), 0)[0, 0], (255, 0, 0), atol=3)
+    np.testing.assert_array_equal(read_frame(_example("color-pl.dcm"), 0), read_frame(_example("color-px.dcm"), 0))
+
+
+def test_palettes_are_resolved_in_every_frame() -> None:
+    one, two = _example("OBXXXX1A.dcm"), _example("OBXXXX1A_rle_2frame.dcm")
+    frame = read_frame(one, 0)
+
+    assert frame.shape == (600, 800, 3) and len(np.unique(frame.reshape(-1, 3), axis=0)) > 2
+    assert count_frames(two) == 2
+    np.testing.assert_array_equal(read_frame(two, 0), frame)
+
+
+@pytest.mark.parametrize("name", ["JPGLosslessP14SV1_1s_1f_8b", "examples_ybr_color"])
+def test_real_files_give_the_known_pictures(shared_data: Path, name: str) -> None:
+    folder = shared_data / "artifacts"
+    known = decode_image((folder / "screens" / f"{name}_0.png").read_bytes())
+    frame = read_frame((folder / "dicom" / f"{name}.dcm").read_bytes(), 0)
+
+    assert frame.shape == known.shape
+    assert np.abs(frame.astype(int) - known).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"no dicom", "not a DICOM file"),
+        (_dicom(np.zeros((4, 4), np.uint8), NumberOfFrames=10**6), "frames"),
+        (_dicom(np.zeros((4, 4), np.uint8), Rows=60000, Columns=60000), "pixels allowed"),
+        (_dicom(np.zeros((4, 4), np.uint8), NumberOfFrames=3), "cannot be decoded"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        read_frame(data, 2)
+
+
+def test_a_missing_extra_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'radrefine\[dicom\]'"):
+        count_frames(b"")
+
+
+def test_clean_writes_a_picture_per_frame(tmp_path: Path) -> None:
+    source = tmp_path / "set" / "US" / "neck"
+    source.mkdir(parents=True)
+    stack = np.random.default_rng(0).integers(20, 60, (3, 48, 64)).astype(np.uint8)
+    (source / "a.dcm").write_bytes(_dicom(stack))
+    (source / "b.dcm").write_bytes(b"damaged")
+    (source / "c.png").write_bytes(_png(stack[0]))
+    summary = clean_collection(tmp_path / "set", tmp_path / "out")
+
+    folder = tmp_path / "out" / "images" / "US" / "neck"
+    assert sorted(path.name for path in folder.rglob("*.png")) == ["0000.png", "0001.png", "0002.png", "c.png"]
+    for number, frame in enumerate(stack):
+        np.testing.assert_array_equal(decode_image((folder / "a.dcm" / f"{number:04d}.png").read_bytes()), frame)
+    assert summary.failed == 1
+    again = clean_collection(tmp_path / "set", tmp_path / "out")
+    assert again.kept == 4
+
+
+def _png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Pillow.fromarray(image).save(file, "PNG")
+    return file.getvalue()

@@ -73,7 +73,8 @@ def refine_image(
     if rejected:
         mask &= ~_removed_pixels(replace(detection, findings=[replace(found, removed=True) for found in rejected]))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
-    return RefineResult(filled, mask, findings, residual_score(filled, detection.field))
+    left = [found for found in findings if not found.removed and found.kind in options.remove]
+    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection, left))
 
 
 def _removed_pixels(detection: Detection) -> Mask:

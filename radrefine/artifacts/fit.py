@@ -15,8 +15,8 @@ from radrefine.artifacts.scorer import CLASSES, Layers, describe_context, promis
 from radrefine.records import Image
 
 # A region is a mark where this share of it is, and none where less than the second is; between them nobody can say.
-_MARK_SHARE: Final = 0.7
-_TISSUE_SHARE: Final = 0.5
+_MARK_SHARE: Final = 0.8
+_TISSUE_SHARE: Final = 0.6
 # The gaps between strokes count as marked where their filling is judged.
 _GAP: Final = 7
 _DIGITS: Final = 4

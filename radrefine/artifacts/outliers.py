@@ -1,23 +1,45 @@
-"""Check the filled image, region by region, for what still stands out as a mark would."""
+"""Check a refined image for what was left over: marks left in place, doubtful regions, bright rims of the fill."""
 
+from collections.abc import Iterable
+from typing import Final
+
+import cv2
 import numpy as np
 
-from radrefine.artifacts.regions import find_regions
+from radrefine.artifacts.find import Detection, find_artifacts
 from radrefine.artifacts.response import measure_response
-from radrefine.artifacts.scorer import load_scorer
-from radrefine.records import Image, Mask
+from radrefine.records import Finding, Image, Mask
+
+# Grey levels by which a pixel beside a hole stands out when a stroke was filled in part only, and the number of such
+# pixels that gives a score of 0.5.
+_LEFT_RISE: Final = 50
+_USUAL_COUNT: Final = 12
 
 
-def residual_score(image: Image, field: Mask) -> float:
-    """Score how much a refined image still looks as if it held a mark.
+def residual_score(image: Image, mask: Mask, detection: Detection, left: Iterable[Finding] = ()) -> float:
+    """Score how likely a refined image still holds a mark.
 
     Args:
         image: The refined image.
-        field: (H, W) bool, the scanned field.
+        mask: (H, W) bool, the pixels that were replaced.
+        detection: What was found before; where its detector does not tell its doubts, the image is searched again.
+        left: Marks that were found and left in place although their kind was to be removed.
 
     Returns:
-        0 (no region looks like a mark) to 1: the score of the region that looks most like one.
+        0 to 1: the highest of the scores of marks left in place, of the region that looks most like a mark among those
+        not found, and of bright pixels around the holes.
     """
-    regions = find_regions(measure_response(image), field)
-    scores = load_scorer()(regions)
-    return float(np.max(1 - scores[:, 0], initial=0.0))
+    doubt = detection.doubt
+    if doubt is None:
+        again = find_artifacts(image)
+        doubt = max([again.doubt or 0.0, *(found.score for found in again.findings)])
+    return max([doubt, _rim_score(image, mask), *(found.score for found in left)])
+
+
+def _rim_score(image: Image, mask: Mask) -> float:
+    if not mask.any():
+        return 0.0
+    holes = mask.astype(np.uint8)
+    rim = cv2.subtract(cv2.dilate(holes, np.ones((5, 5), np.uint8)), holes)
+    count = int(np.count_nonzero(measure_response(image).thin[rim > 0] >= _LEFT_RISE))
+    return count / (count + _USUAL_COUNT)

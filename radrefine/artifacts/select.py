@@ -19,8 +19,11 @@ _TALLER: Final = 1.3
 # The rim of a stroke is softer than its core: so much of the core's rise belongs to the mark.
 _RIM: Final = 0.3
 _LEAST_RISE: Final = 12
-# The gaps between the strokes of these kinds belong to the mark.
-_WITH_GAPS: Final = ("caliper", "dotted_line")
+# A region of which this share is masked belongs to a mark; of the others so many are looked at.
+_SEEN: Final = 0.3
+_MOST_DOUBTS: Final = 150
+# The gaps between the strokes of these kinds belong to the mark; those of calipers are filled by their template.
+_WITH_GAPS: Final = ("dotted_line",)
 
 
 class Group(NamedTuple):
@@ -56,6 +59,23 @@ def select_regions(regions: Regions, scores: Rows) -> NDArray[np.int64]:
     return np.array(chosen, np.int64)
 
 
+def strongest_doubt(regions: Regions, scores: Rows, masks: dict[str, Mask]) -> float:
+    """Return the score of the region most like a mark among those that are not part of one.
+
+    Args:
+        regions: See `find_regions`.
+        scores: (N, len(CLASSES)).
+        masks: One (H, W) bool mask per kind of mark that was found.
+    """
+    mark = 1 - scores[:, 0]
+    found = np.logical_or.reduce(list(masks.values())) if masks else None
+    for number in np.argsort(-mark, kind="stable")[:_MOST_DOUBTS]:
+        rows, columns, part = regions.part(int(number))
+        if found is None or float(found[rows, columns][part].mean()) < _SEEN:
+            return float(mark[number])
+    return 0.0
+
+
 def group_regions(regions: Regions, scores: Rows, chosen: NDArray[np.int64]) -> list[Group]:
     """Put together what makes up one mark: letters of a row, strokes of a cross, dots of a line.
 
@@ -77,8 +97,11 @@ def group_regions(regions: Regions, scores: Rows, chosen: NDArray[np.int64]) -> 
     same_row = (gap_y < -0.5 * np.minimum(height[:, None], height)) & (gap_x <= _TALLER * taller)
     touching = np.maximum(gap_x, gap_y) <= 3
     dotted = np.maximum(gap_x, gap_y) <= 8
-    text, line, tick = (kinds == CLASSES.index(kind) for kind in ("text", "dotted_line", "tick"))
-    joined = (touching & ~(tick[:, None] | tick)) | (same_row & text[:, None] & text) | (dotted & line[:, None] & line)
+    text, line, tick, caliper = (kinds == CLASSES.index(kind) for kind in ("text", "dotted_line", "tick", "caliper"))
+    broken = line | caliper  # dots of a line, arms of an open cross
+    joined = (
+        (touching & ~(tick[:, None] | tick)) | (same_row & text[:, None] & text) | (dotted & broken[:, None] & broken)
+    )
     joined &= kinds[:, None] == kinds
     count, owners = connected_components(joined, directed=False)
     groups = []
@@ -111,8 +134,7 @@ def draw_group(response: Response, regions: Regions, group: Group) -> tuple[Find
             inner_rows.start - top : inner_rows.stop - top, inner_columns.start - left : inner_columns.stop - left
         ] |= part.view(np.uint8)
     if group.kind == "caliper":
-        # The gap in the middle of a cross belongs to it.
-        core = cv2.morphologyEx(core, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        core = np.asarray(cv2.morphologyEx(core, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.uint8)
     near = cv2.dilate(core, np.ones((3, 3), np.uint8))
     rise = response.thin[rows, columns]
     least = _RIM * float(rise[core > 0].mean())

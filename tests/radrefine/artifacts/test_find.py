@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from radrefine.artifacts.find import find_artifacts
+from radrefine.artifacts.find import Detection, find_artifacts
 from radrefine.artifacts.outliers import residual_score
 from radrefine.artifacts.regions import FEATURES
 from radrefine.artifacts.scorer import CLASSES, CONTEXT, load_scorer
 from radrefine.phantoms import PHANTOMS, make_phantom
+from radrefine.refine import RefineOptions, refine_image
 
 from .pictures import speckle, with_plus, with_text
 
@@ -41,7 +42,10 @@ def test_phantoms_of_tissue_hold_no_sure_mark(name: str) -> None:
 def test_colour_flow_is_tissue_and_a_thin_coloured_frame_is_not() -> None:
     image = np.repeat(speckle(3)[..., None], 3, axis=2)
     flow = image.copy()
-    flow[60:84, 30:60] = np.random.default_rng(0).integers(120, 255, (24, 30, 1)) * np.array([1, 0.4, 0])
+    rows, columns = np.ogrid[:128, :128]
+    vessel = ((rows - 72) / 12) ** 2 + ((columns - 50) / 22) ** 2 < 1
+    speed = cv2.GaussianBlur(np.random.default_rng(0).uniform(0, 900, (128, 128)), (0, 0), 3).clip(150, 255)
+    flow[vessel] = (speed[..., None] * np.array([1, 0.35, 0.05]))[vessel]
     framed = image.copy()
     cv2.rectangle(framed, (20, 20), (100, 90), (0, 230, 60), 1)
 
@@ -61,9 +65,19 @@ def test_masks_cover_what_findings_say() -> None:
 
 
 def test_left_over_marks_raise_the_residual_score() -> None:
-    field = np.ones((128, 128), bool)
+    marked = refine_image(with_plus(speckle(5), 64, 64), RefineOptions(min_score=1.0))
+    cleaned = refine_image(with_plus(speckle(5), 64, 64))
 
-    assert residual_score(with_plus(speckle(5), 64, 64), field) > residual_score(speckle(5), field) + 0.3
+    assert marked.residual_score > 0.5 > cleaned.residual_score
+
+
+def test_a_stroke_filled_in_part_shows_in_the_residual_score() -> None:
+    image = with_plus(speckle(6), 64, 64, half=12)
+    mask = np.zeros(image.shape, bool)
+    mask[58:71, 63:66] = True
+
+    assert residual_score(image, mask, Detection([], {}, np.ones_like(mask), 0.0)) > 0.3
+    assert residual_score(speckle(6), mask, Detection([], {}, np.ones_like(mask), 0.0)) < 0.1
 
 
 def test_the_weights_fit_the_features() -> None:

@@ -23,7 +23,9 @@ def test_a_bar_on_black_is_described_by_its_own_numbers() -> None:
     assert row["mean_value"] == 200 and row["spread"] == 0 and row["fill"] == 1
     assert row["mean_lateral"] == 200 and row["mean_saturation"] == 0
     np.testing.assert_allclose(np.exp([row["log_width"], row["log_height"], row["log_area"]]), [2, 10, 20], rtol=1e-5)
-    np.testing.assert_allclose(np.expm1([row["left"], row["top"], row["right"], row["bottom"]]), [40, 20, 22, 34])
+    np.testing.assert_allclose(
+        np.expm1([row["left"], row["top"], row["right"], row["bottom"]]), [40, 20, 22, 34], rtol=1e-5
+    )
 
 
 def test_upright_strokes_rise_sideways_and_level_ones_do_not() -> None:

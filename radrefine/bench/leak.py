@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from radrefine.artifacts.response import to_grey
 from radrefine.bench.baselines import Remover
 from radrefine.errors import UsageError
-from radrefine.marks import composite
+from radrefine.marks import MarkedImage, draw_marks
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.records import Image
 
 _QUANTILES: Final = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
+_HIGH: Final = (0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)
 _TREES: Final = 300
 
 
@@ -45,15 +46,16 @@ def measure_leak(
 ) -> LeakReport:
     """Train a classifier on half of the backgrounds and test it on the other half.
 
-    Every composite is paired with the same picture without marks, so that only the marks, or what is left of them,
-    tell the two apart. The features are quantiles of local responses: strokes stand out, fills are smooth.
+    Every picture with a measurement drawn on it, and often text, is paired with the same picture without, so that only
+    the marks, or what is left of them, tell the two apart. The features are quantiles of local responses: strokes and
+    crosses stand out, fills are smooth. Two classifiers vote, a linear one and trees.
 
     Args:
         backgrounds: Clean pictures, 4 or more; even ones train, odd ones test.
         removers: What cleans the pictures, by name.
         count: Pairs in all.
         size: Side of the pictures, px.
-        seed: Of the composites.
+        seed: Of the marks.
         progress: Called after every pair.
 
     Raises:
@@ -65,7 +67,7 @@ def measure_leak(
     rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ways}
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        pair = composite(backgrounds[number % len(backgrounds)], rng, size=(size, size), unmarked=0.0)
+        pair = _draw(backgrounds[number % len(backgrounds)], rng, size)
         for name, remover in ways.items():
             for image in (pair.image, pair.clean):
                 rows[name].append(texture_features(image if remover is None else remover(image)[1]))
@@ -77,21 +79,43 @@ def measure_leak(
 
 
 def texture_features(image: Image) -> NDArray[np.float64]:
-    """Return quantiles, over the picture, of how much strokes stand out and of how smooth and how rough it is."""
-    grey = to_grey(image)
-    floats = grey.astype(np.float32)
-    maps = [np.abs(cv2.Laplacian(floats, cv2.CV_32F)), _spread(floats, 5), _spread(floats, 9)]
+    """Return quantiles, over the picture, of how strokes and crosses stand out and of how smooth and rough it is."""
+    grey = to_grey(image).astype(np.float32)
+    # Black surroundings are smooth in every picture.
+    inside = cv2.blur(grey, (9, 9)) > 8
+    inside = inside if inside.any() else np.ones_like(inside)
+    maps = [np.abs(cv2.Laplacian(grey, cv2.CV_32F)), _spread(grey, 5), _spread(grey, 9)]
     for side in (5, 9, 15):
         element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        maps += [cv2.morphologyEx(floats, way, element) for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
-    if image.ndim == 3:
-        maps.append(image.max(axis=2).astype(np.float32) - image.min(axis=2))
-    else:
-        maps.append(np.zeros_like(floats))
-    # Black surroundings are smooth in every picture.
-    inside = cv2.blur(floats, (9, 9)) > 8
-    inside = inside if inside.any() else np.ones_like(inside)
-    return np.concatenate([np.quantile(values[inside], _QUANTILES) for values in maps])
+        maps += [cv2.morphologyEx(grey, way, element) for way in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
+    features = [np.quantile(values[inside], _QUANTILES) for values in maps]
+    tophat = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((7, 7), np.uint8))
+    for template in _TEMPLATES:
+        match = cv2.filter2D(tophat, cv2.CV_32F, template)
+        usual = cv2.blur(np.abs(match), (31, 31)) + 3
+        features += [np.quantile(match, _HIGH), np.quantile(match / usual, _HIGH)]
+    together = np.concatenate(features)
+    return np.sign(together) * np.log1p(np.abs(together))
+
+
+def _draw(background: Image, rng: np.random.Generator, size: int) -> MarkedImage:
+    view = background[:, ::-1] if rng.random() < 0.5 else background
+    view = np.asarray(cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    return draw_marks(view, rng, ("caliper", "text") if rng.random() < 0.5 else ("caliper",))
+
+
+def _template(shape: str, side: int) -> NDArray[np.float32]:
+    drawn = np.zeros((side, side), bool)
+    if shape in ("plus", "flat"):
+        drawn[side // 2] = True
+    if shape in ("plus", "upright"):
+        drawn[:, side // 2] = True
+    if shape == "cross":
+        drawn = np.eye(side, dtype=bool) | np.eye(side, dtype=bool)[::-1]
+    return np.where(drawn, 1 / drawn.sum(), -1 / (~drawn).sum()).astype(np.float32)
+
+
+_TEMPLATES: Final = [_template(shape, side) for shape in ("plus", "cross", "flat", "upright") for side in (7, 11, 15)]
 
 
 def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -100,9 +124,14 @@ def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def _auroc(features: NDArray[np.float64], marked: NDArray[np.bool_], train: NDArray[np.bool_]) -> float:
-    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
+    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    model = ExtraTreesClassifier(_TREES, min_samples_leaf=2, random_state=0, n_jobs=1)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=5000))
+    trees = ExtraTreesClassifier(_TREES, min_samples_leaf=2, random_state=0, n_jobs=1)
+    model = VotingClassifier([("linear", linear), ("trees", trees)], voting="soft")
     model.fit(features[train], marked[train])
     return float(roc_auc_score(marked[~train], model.predict_proba(features[~train])[:, 1]))

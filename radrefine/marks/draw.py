@@ -30,11 +30,11 @@ _TRIES = 8
 # screen with room beside the scan.
 _WEIGHTS = {
     "caliper": (5, 3),
-    "dotted_line": (2.5, 1.5),
+    "dotted_line": (3.5, 2),
     "text": (4.5, 6),
     "body_marker": (1.5, 1.5),
-    "probe_mark": (2, 1.5),
-    "tick": (1.8, 2.5),
+    "probe_mark": (2.5, 2),
+    "tick": (1.8, 3),
     "arrow": (1.8, 1.5),
     "colour_overlay": (1.3, 2.5),
     "ui_bar": (0.8, 2),

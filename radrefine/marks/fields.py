@@ -164,6 +164,8 @@ def _fan(clean: Image, rng: Generator, size: tuple[int, int]) -> Scene:
     apex = (float(rng.uniform(0.25, 0.75)) * width, float(rng.uniform(-0.25, 0.12)) * height - near * 0.8)
     tilt = float(rng.normal(0, 0.12)) if rng.random() < 0.2 else 0.0
     source = view(clean, rng, (round(min(far - near, 1.3 * height)), round(min(2 * half * far * 0.75, 1.3 * width))))
+    if rng.random() < 0.35:
+        _light_face(source, rng)
     x = np.arange(width, dtype=np.float32)[None] - np.float32(apex[0])
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(apex[1])
     radius = cv2.magnitude(np.repeat(x, height, 0), np.repeat(y, width, 1))

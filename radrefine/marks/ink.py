@@ -128,6 +128,11 @@ class Sketch:
         """Fill a polygon."""
         cv2.fillPoly(self._sheet, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
 
+    def pixel(self, x: int, y: int) -> None:
+        """Fill the pixel at column x, row y."""
+        left, top = (x - self._x) * SUPERSAMPLE, (y - self._y) * SUPERSAMPLE
+        self._sheet[max(0, top) : max(0, top + SUPERSAMPLE), max(0, left) : max(0, left + SUPERSAMPLE)] = 255
+
     def ellipse(
         self,
         centre: Point,

@@ -106,7 +106,7 @@ def _gate(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
 def _bar(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
     """Draw a colour bar or grey bar at a side of the scan or in the margin, at times framed, with its figures."""
     height, width = layout.height, layout.width
-    w = max(3, round(float(rng.uniform(0.014, 0.05)) * width))
+    w = max(3, min(round(float(np.exp(rng.uniform(1.1, 3.3)))), width // 6))
     h = max(12, round(float(rng.uniform(0.15, 0.65)) * height))
     x0, y0, x1, y1 = layout.canvas if rng.random() < 0.7 else layout.seen
     inset = float(rng.uniform(-0.6, 3.0)) * w

@@ -27,7 +27,7 @@ def draw_probe_mark(rng: np.random.Generator, style: Style, layout: Layout) -> l
         return [_letter(rng, style, x, y, size * 1.3, boxed=form == "boxed")]
     colour = _DOTS[int(rng.integers(len(_DOTS)))] if rng.random() < 0.5 else style.colour
     if form == "badge":
-        return [_badge(rng, style, x, y, size * 0.9, colour)]
+        return [_badge(rng, style, x, y, size * float(rng.uniform(0.5, 1.5)), colour)]
     sketch = Sketch((x - size, y - size, x + size, y + size))
     stroke = max(0.9, min(style.stroke, size * 0.25))
     if form == "dot":
@@ -44,7 +44,7 @@ def draw_probe_mark(rng: np.random.Generator, style: Style, layout: Layout) -> l
 
 def _logo(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
     """Draw a logo of one or two lines with a dark rim, dim, mostly cut by a corner of the picture or the scan."""
-    height = max(4.5, float(rng.uniform(6, 11)) * style.scale)
+    height = max(4.5, float(rng.uniform(5, 10)) * style.scale)
     grey = int(rng.integers(90, 235))
     dim = replace(style, colour=(grey, grey, grey), outline="halo", outline_alpha=float(rng.uniform(0.6, 1.0)))
     dim = replace(dim, alpha=float(rng.uniform(0.7, 1.0)), blur=min(style.blur, 0.5))
@@ -53,7 +53,7 @@ def _logo(rng: np.random.Generator, style: Style, layout: Layout) -> list[Mark]:
     hollow = rng.random() < 0.4
     x0, y0, x1, y1 = layout.canvas if rng.random() < 0.7 else layout.seen
     marks, step = [], 0.0
-    left, up, cut = rng.random() < 0.75, rng.random() < 0.85, float(rng.uniform(0, 1)) ** 0.6
+    left, up, cut = rng.random() < 0.75, rng.random() < 0.85, float(rng.uniform(0, 1)) ** 0.4
     for text in (letters(rng, int(rng.integers(2, 7))), letters(rng, 1) + str(rng.integers(1, 99)))[
         : rng.integers(1, 3)
     ]:

@@ -15,7 +15,7 @@ def draw_ticks(rng: np.random.Generator, style: Style, layout: Layout) -> list[M
     length = max(1.0, math.dist(start, end))
     along = ((end[0] - start[0]) / length, (end[1] - start[1]) / length)
     step = max(4.0, length / float(rng.uniform(4, 22)))
-    size = min(step * 0.5, max(1.4, float(rng.uniform(1.6, 5.0)) * min(1.8, style.scale)))
+    size = min(step * 0.5, max(1.3, float(rng.uniform(1.2, 4.5)) * min(1.8, style.scale)))
     form = str(rng.choice(["dot", "dash", "square", "plus"], p=[0.4, 0.35, 0.17, 0.08]))
     major, figures, longer = int(rng.choice([1, 2, 5, 10])), rng.random() < 0.3, float(rng.uniform(1.0, 2.2))
     reach = float(rng.choice([-1, 1])) * (size * longer + style.scale * 4)

@@ -59,6 +59,13 @@ def test_ink_as_grey_as_the_tissue_beneath_belongs_to_the_mark():
     assert not changed[20 - y, 18 - x : 22 - x].any() and gaps[20 - y, 18 - x : 22 - x].all()
 
 
+def test_snapped_dots_are_whole_pixels():
+    canvas = np.zeros((60, 60), np.uint8)
+    stamp(canvas, draw_line([(5, 40), (55, 33)], Style(colour=(240, 240, 240), blur=0.0), Pattern(2.0, 1.0, 1.0, True)))
+    assert set(np.unique(canvas)) == {0, 240}
+    assert np.count_nonzero(canvas.max(axis=0)) == np.count_nonzero(canvas) == 25
+
+
 def test_far_dots_stay_apart():
     mark = draw_line([(5, 40), (55, 40)], Style(blur=0.0), Pattern(10.0, 1.5, 1.5))
     _, _, changed, gaps = stamp(np.zeros((60, 60), np.uint8), mark)

@@ -11,17 +11,17 @@ from radrefine.marks.layout import Box, Layout
 from radrefine.marks.lines import Pattern, draw_line, ellipse_path, random_pattern
 
 SHAPES = {
-    "plus": 0.26,
-    "cross": 0.13,
+    "plus": 0.3,
+    "cross": 0.16,
     "gapped_plus": 0.2,
-    "gapped_cross": 0.06,
-    "dotted_plus": 0.06,
-    "dots": 0.04,
-    "star": 0.08,
-    "hollow_plus": 0.05,
-    "tee": 0.05,
+    "gapped_cross": 0.05,
+    "dotted_plus": 0.05,
+    "dots": 0.03,
+    "star": 0.07,
+    "hollow_plus": 0.04,
+    "tee": 0.04,
     "square": 0.03,
-    "ring": 0.04,
+    "ring": 0.03,
 }
 """Shapes of calipers that `draw_caliper` knows, and how often screens have them."""
 
@@ -111,7 +111,7 @@ def draw_measurement(rng: np.random.Generator, style: Style, layout: Layout) -> 
         style: The screen's style.
         layout: Where the scan is; the measurement lies in it, at times across its edge.
     """
-    size = max(5.0, float(rng.uniform(8, 14) * style.scale))
+    size = max(5.0, float(rng.uniform(7, 14) * style.scale))
     if "gapped" in style.caliper:
         size *= float(rng.uniform(1.0, 1.6))
     box = _lesion(rng, layout)

@@ -40,7 +40,7 @@ def _side(rng: np.random.Generator, layout: Layout) -> tuple[Point, Point]:
     """Choose the line on which the ticks stand: mostly along a side, at times inside, at times slanted."""
     x0, y0, x1, y1 = layout.canvas if layout.tissue else layout.seen
     room = 0.06 * min(x1 - x0, y1 - y0)
-    inset = float(rng.uniform(0.5, room)) * (1.0 if layout.tissue or rng.random() < 0.4 else -1.0)
+    inset = (0.5 + room * float(rng.uniform()) ** 1.7) * (1.0 if layout.tissue or rng.random() < 0.4 else -1.0)
     if rng.random() < 0.12:
         inset = float(rng.uniform(room, 6 * room))
     edge = int(rng.choice(4, p=[0.33, 0.37, 0.18, 0.12]))  # left, right, top, bottom

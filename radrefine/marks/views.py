@@ -55,7 +55,9 @@ def canvas_size(rng: Generator, size: tuple[int, int]) -> tuple[int, int]:
     if choice < 0.35:
         return size
     factor = float(rng.uniform(1.1, 2.0)) if choice < 0.65 else float(rng.uniform(0.55, 0.95))
-    squeeze = float(np.exp(rng.normal(0, 0.15))) if rng.random() < 0.5 else 1.0
+    # Archives that ask for square pictures squeeze wide screens.
+    squeeze = float(np.exp(rng.normal(0, 0.12 if rng.random() < 0.75 else 0.32))) if rng.random() < 0.6 else 1.0
+    squeeze = float(np.clip(squeeze, 0.6, 1.6))
     rows, columns = round(size[0] * factor * squeeze), round(size[1] * factor / squeeze)
     return max(48, rows), max(48, columns)
 

@@ -17,7 +17,7 @@ run() {
 run_with_failed_images() { run "$@" || [ $? = 3 ]; }
 
 run radrefine demo --out .
-run_with_failed_images radrefine clean --src RadImageNet-phantom --out refined --report
+run_with_failed_images radrefine clean --src RadImageNet-phantom --out refined
 run radrefine audit refined
 run radrefine split refined --stratify --out split
 # Some hundred images need more passes than the recipe for thousands makes.
@@ -26,4 +26,6 @@ run pgnm finetune split --from heated --out finetuned --epochs 10 --batch-size 3
 run pgnm eval heated split
 run pgnm eval heated split --input noisy
 run pgnm eval finetuned split
+run radrefine report refined
+run pgnm report finetuned heated --baseline heated
 "$bin/python" "$here/demo_table.py" .

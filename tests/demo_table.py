@@ -24,10 +24,8 @@ def main(folder: Path) -> None:
     console = Console()
     console.print(table)
     console.print("Open:")
-    for page in (folder / "refined/report/index.html", folder / "split/classes.png"):
-        console.print(f"  {page.resolve()}", soft_wrap=True)
-    for figure in sorted((folder / "finetuned/eval/classify-normalized").glob("*.png")):
-        console.print(f"  {figure.resolve()}", soft_wrap=True)
+    for page in ("refined/report/index.html", "finetuned/report.html", "split/classes.png"):
+        console.print(f"  {(folder / page).resolve()}", soft_wrap=True)
 
 
 if __name__ == "__main__":

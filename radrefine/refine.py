@@ -29,6 +29,8 @@ class RefineOptions:
         radius: Neighbourhood of the fill, px.
         detector: What finds the marks.
         weights: ONNX file of the learned detector; the one that comes with the package where empty.
+        keep: Kinds of marks to leave in place.
+        templates: Folder of templates to look for beside; see `radrefine.artifacts.bank.load_templates`.
     """
 
     remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
@@ -37,11 +39,17 @@ class RefineOptions:
     radius: int = field(default=3, metadata={"help": "Neighbourhood of the fill in px."})
     detector: Detector = field(default="classical", metadata={"help": "What finds marks: learned, classical or both."})
     weights: str = field(default="", metadata={"help": "Weights of your own for the learned detector, an ONNX file."})
+    keep: tuple[str, ...] = field(default=(), metadata={"help": "Kinds of marks to leave in place."})
+    templates: str = field(default="", metadata={"help": "Folder of PNG templates of marks to look for beside."})
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.remove) - set(KINDS))
-        if unknown:
-            raise UsageError(f"unknown kinds in --remove: {', '.join(unknown)}; choose from {', '.join(KINDS)}")
+        for flag, kinds in (("--remove", self.remove), ("--keep", self.keep)):
+            unknown = sorted(set(kinds) - set(KINDS))
+            if unknown:
+                raise UsageError(f"unknown kinds in {flag}: {', '.join(unknown)}; choose from {', '.join(KINDS)}")
+        both = [kind for kind in KINDS if kind in self.keep and kind in self.remove]
+        if both and set(self.remove) != set(KINDS):
+            raise UsageError(f"--remove and --keep both name {', '.join(both)}; name each kind in one of them")
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score must lie between 0 and 1, got {self.min_score}")
         check_detector(self.detector)
@@ -63,9 +71,10 @@ def refine_image(
     options = options or RefineOptions()
     if min(image.shape[:2]) < _LEAST_SIDE:
         return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
-    detection = detect_marks(image, options.detector, options.weights)
+    detection = detect_marks(image, options.detector, options.weights, options.templates)
+    wanted = set(options.remove) - set(options.keep)
     findings = [
-        replace(found, removed=found.kind in options.remove and found.score >= options.min_score)
+        replace(found, removed=found.kind in wanted and found.score >= options.min_score)
         for found in detection.findings
     ]
     findings, rejected = decide(findings, decisions)
@@ -73,7 +82,7 @@ def refine_image(
     if rejected:
         mask &= ~_removed_pixels(replace(detection, findings=[replace(found, removed=True) for found in rejected]))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
-    left = [found for found in findings if not found.removed and found.kind in options.remove]
+    left = [found for found in findings if not found.removed and found.kind in wanted]
     return RefineResult(filled, mask, findings, residual_score(filled, mask, detection, left))
 
 

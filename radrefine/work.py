@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from radrefine import __version__
@@ -130,6 +131,10 @@ def refine_recipe(options: RefineOptions, correction: str | None = None) -> str:
         from radrefine.artifacts.learned import weights_hash
 
         parts["weights"] = weights_hash(options.weights)
+    if options.templates:
+        from radrefine.artifacts.bank import templates_hash
+
+        parts["templates"] = templates_hash(Path(options.templates))
     del parts["python"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 

@@ -13,6 +13,7 @@ from cli.radrefine.masks import masks
 from cli.radrefine.push import push
 from cli.radrefine.report import report
 from cli.radrefine.split import split
+from cli.radrefine.templates import templates
 from cli.radrefine.train_detector import train_detector
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ app.command()(split)
 app.command()(push)
 app.command()(fetch)
 app.command()(train_detector)
+app.add_typer(templates, name="templates")
 
 
 def main() -> None:

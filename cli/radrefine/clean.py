@@ -27,6 +27,13 @@ def clean(
     remove: Annotated[
         str | None, typer.Option(help="Kinds of marks to remove, separated by commas; by default all of them.")
     ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Kinds of marks to leave in place, separated by commas; by default none.")
+    ] = None,
+    templates: Annotated[
+        Path | None,
+        typer.Option(help="Folder of PNG templates of marks, such as caliper_1.png, to look for too."),
+    ] = None,
     min_score: Annotated[float, typer.Option(help="Leave marks below this score (0 to 1) in place.")] = 0.5,
     detector: Annotated[str, typer.Option(help="What finds marks: learned, classical or both.")] = "classical",
     weights: Annotated[
@@ -61,7 +68,7 @@ def clean(
     from radrefine.refine import RefineOptions
     from radrefine.schema import KINDS
 
-    kinds = KINDS if remove is None else tuple(kind.strip() for kind in remove.split(",") if kind.strip())
+    kinds = KINDS if remove is None else _names(remove)
     refine = RefineOptions(
         remove=kinds,
         min_score=min_score,
@@ -69,6 +76,8 @@ def clean(
         radius=radius,
         detector=detector,  # type: ignore[arg-type]  # checked there
         weights="" if weights is None else str(weights.resolve()),
+        keep=_names(keep or ""),
+        templates="" if templates is None else str(templates.resolve()),
     )
     options = CleanOptions(
         refine=refine,
@@ -105,6 +114,10 @@ def clean(
     finish(result, lines, as_json=as_json, quiet=quiet)
     if summary.failed:
         raise typer.Exit(EXIT_FAILED_IMAGES)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _summary_lines(summary: "CleanSummary") -> list[str]:

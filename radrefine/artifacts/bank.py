@@ -114,6 +114,7 @@ def _kernel(ink: bytes, shape: tuple[int, int]) -> Plane:
     return np.asarray(cv2.GaussianBlur(rim, (3, 3), 0.6), np.uint8)
 
 
+@cache
 def load_templates(folder: Path) -> tuple[Template, ...]:
     """Read a folder of templates, white on black, named by their kind: `caliper_1.png`, `text_rt.png`.
 
@@ -125,11 +126,10 @@ def load_templates(folder: Path) -> tuple[Template, ...]:
 
 
 def templates_hash(folder: Path) -> str:
-    """Return the first 16 hex digits of the SHA-256 of the names and bytes of a folder's templates."""
+    """Return the first 16 hex digits of the SHA-256 of a folder's templates, names and strokes."""
     digest = hashlib.sha256()
-    for path in _files(folder):
-        data = path.read_bytes()
-        digest.update(f"{path.name}:{len(data)}:".encode() + data)
+    for template in load_templates(folder):
+        digest.update(f"{template.name}:{template.ink.shape}:".encode() + template.ink.tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -4,7 +4,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from radrefine.artifacts.find import Detection, find_artifacts
+from radrefine.artifacts.find import Detection, find_artifacts, find_templates
 from radrefine.artifacts.learned import find_learned
 from radrefine.errors import UsageError
 from radrefine.records import Finding, Image, Mask
@@ -24,22 +24,23 @@ def check_detector(name: str) -> None:
         raise UsageError(f"unknown --detector {name!r}; choose from {', '.join(DETECTORS)}")
 
 
-def detect_marks(image: Image, detector: Detector, weights: str = "") -> Detection:
+def detect_marks(image: Image, detector: Detector, weights: str = "", templates: str = "") -> Detection:
     """Find burned-in marks.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
         detector: Which detector looks.
         weights: ONNX file for the network; the one that comes with the package where empty.
+        templates: Folder of templates to look for beside; none where empty.
 
     Returns:
         Findings and masks; nothing is removed here.
     """
     check_detector(detector)
-    if detector == "classical":
-        return find_artifacts(image)
-    learned = find_learned(image, weights)
-    return learned if detector == "learned" else merge_detections(learned, find_artifacts(image))
+    found = find_artifacts(image) if detector == "classical" else find_learned(image, weights)
+    if detector == "both":
+        found = merge_detections(found, find_artifacts(image))
+    return merge_detections(found, find_templates(image, templates)) if templates else found
 
 
 def merge_detections(first: Detection, second: Detection) -> Detection:
@@ -59,7 +60,7 @@ def merge_detections(first: Detection, second: Detection) -> Detection:
         if (own & seen).sum() < _SAME_SHARE * own.sum():
             masks[found.kind] = masks.get(found.kind, np.zeros(seen.shape, bool)) | (own & ~seen)
             findings.append(found)
-    return Detection(findings, masks, second.field)
+    return Detection(findings, masks, first.field, first.doubt)
 
 
 def _pixels(detection: Detection, found: Finding) -> Mask:

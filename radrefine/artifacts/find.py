@@ -1,16 +1,24 @@
 """Find the marks of one image: regions that stand out, scored, chosen and put together."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
+import cv2
 import numpy as np
 
+from radrefine.artifacts.bank import load_templates, match_templates
 from radrefine.artifacts.lines import find_lines, place_crosses
+from radrefine.artifacts.overlays import find_overlays
 from radrefine.artifacts.regions import find_regions
 from radrefine.artifacts.response import measure_response
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import load_scorer
 from radrefine.artifacts.select import draw_group, group_regions, select_regions, strongest_doubt
 from radrefine.records import Finding, Image, Mask
+
+# A drawing of which this share was found already is not reported again.
+_SAME_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +64,33 @@ def find_artifacts(image: Image) -> Detection:
         for found, line in find_lines(response, crosses):
             findings.append(found)
             masks["dotted_line"] = masks.get("dotted_line", np.zeros(field.shape, bool)) | line
+    for found, part in find_overlays(image, response):
+        rows, columns = slice(found.y, found.y + found.height), slice(found.x, found.x + found.width)
+        mask = masks.setdefault(found.kind, np.zeros(field.shape, bool))
+        if (mask[rows, columns] & part).sum() < _SAME_SHARE * part.sum():
+            findings.append(found)
+        mask[rows, columns] |= part
     return Detection(findings, masks, field, strongest_doubt(regions, scores, masks))
+
+
+def find_templates(image: Image, folder: str) -> Detection:
+    """Find what looks like the templates of a folder.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8.
+        folder: See `load_templates`.
+
+    Returns:
+        Findings and masks; nothing is removed here.
+    """
+    response = measure_response(image)
+    findings: list[Finding] = []
+    masks: dict[str, Mask] = {}
+    shape = response.value.shape
+    for found, ink in match_templates(response, load_templates(Path(folder))):
+        mask = masks.setdefault(found.kind, np.zeros(shape, bool))
+        mask[found.y : found.y + found.height, found.x : found.x + found.width] |= ink
+        findings.append(found)
+    soft = np.ones((3, 3), np.uint8)
+    grown = {kind: np.asarray(cv2.dilate(mask.astype(np.uint8), soft) > 0) for kind, mask in masks.items()}
+    return Detection(findings, grown, np.ones(shape, bool))

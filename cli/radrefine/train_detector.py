@@ -18,6 +18,12 @@ def train_detector(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Leave out folders and phantoms named like this; repeat it.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Folder of an earlier training whose weights to start from.")
+    ] = None,
+    credit: Annotated[
+        list[str] | None, typer.Option(help="Source and terms of the backgrounds, for the card; repeat it.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Batches to train on.")] = 6000,
     minutes: Annotated[float | None, typer.Option(help="Train for this long instead of --steps.")] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures in a batch.")] = 16,
@@ -39,6 +45,8 @@ def train_detector(
     options = TrainOptions(
         backgrounds=tuple(backgrounds or ()),
         leave_out=tuple(leave_out or ()),
+        start=start,
+        credit=tuple(credit or ()),
         steps=steps,
         minutes=minutes,
         batch_size=batch_size,

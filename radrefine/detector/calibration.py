@@ -19,7 +19,7 @@ from radrefine.detector.backgrounds import Backgrounds
 from radrefine.detector.dataset import draw_composite
 from radrefine.marks import DRAWN_KINDS, MarkedImage
 
-_THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_THRESHOLDS: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _USUAL_THRESHOLD: Final = 0.5
 # A found mark is right when at least this share of its pixels lies on a true one.
 _RIGHT_SHARE: Final = 0.5

@@ -62,6 +62,9 @@ def detector_card(
         difference: Largest difference between the logits of torch and of OpenCV.
     """
     sources = "\n".join(f"- {name}: {count:,} pictures" for name, count in trained.training.sources)
+    credits = "".join(f"\n{line}\n" for line in options.credit)
+    earlier = trained.earlier_steps
+    started = f"It started from the weights of earlier trainings of {earlier:,} batches. " if earlier else ""
     left_out = f"\nLeft out on purpose: {', '.join(options.leave_out)}.\n" if options.leave_out else ""
     kinds = "\n".join(f"| {kind} | {share:.3f} |" for kind, share in figures.kinds.items())
     network: MarkNetwork = trained.network
@@ -77,8 +80,8 @@ OpenCV, which repeats torch's logits to {difference:.0e}. A pixel belongs to a m
 Composites of drawn marks, made on the fly, over these clean pictures; one in six of them was kept for validation:
 
 {sources}
-{left_out}
-{trained.steps:,} batches of {options.batch_size} pictures of {options.size} px, seed {options.seed}, in \
+{credits}{left_out}
+{started}{trained.steps:,} batches of {options.batch_size} pictures of {options.size} px, seed {options.seed}, in \
 {trained.minutes:.0f} minutes. No picture with real marks was trained on.
 
 ## Figures

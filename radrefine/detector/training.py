@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from radrefine.detector.backgrounds import Backgrounds, load_backgrounds
 from radrefine.detector.dataset import Composites, Sample
-from radrefine.detector.network import KIND_STEP, MarkNetwork, to_blocks, to_pixels
+from radrefine.detector.loss import mark_loss
+from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.errors import UsageError
 from radrefine.files import atomic_path
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
@@ -29,7 +29,6 @@ METRICS_FILE: Final = "metrics.csv"
 _WARM_UP: Final = 0.08
 # A short memory: longer ones keep statistics of activations that the weights have left behind.
 _EMA_DECAY: Final = 0.99
-_KIND_WEIGHT: Final = 0.5
 _GRADIENT_NORM: Final = 5.0
 
 
@@ -56,6 +55,7 @@ class TrainOptions:
     round_steps: int = field(default=100, metadata={"help": "Batches between two checkpoints."})
     phantoms: int = field(default=96, metadata={"help": "Phantoms among the backgrounds."})
     workers: int = field(default=1, metadata={"help": "Processes that draw composites; 0 draws them in this one."})
+    credit: tuple[str, ...] = field(default=(), metadata={"help": "Source and terms of the backgrounds, for the card."})
     seed: int = field(default=0, metadata={"help": "Seed of weights and pictures."})
     device: str = field(default="auto", metadata={"help": "auto, cpu or cuda."})
 
@@ -79,6 +79,7 @@ class TrainedDetector:
         validation: Backgrounds it did not see.
         steps: Batches it was trained on.
         minutes: How long that took.
+        earlier_steps: Batches of the trainings whose weights it started from.
     """
 
     network: MarkNetwork
@@ -86,6 +87,7 @@ class TrainedDetector:
     validation: Backgrounds
     steps: int
     minutes: float
+    earlier_steps: int = 0
 
 
 def train_detector(
@@ -149,29 +151,7 @@ def train_detector(
 
     trained = MarkNetwork()
     trained.load_state_dict(average.module.cpu().state_dict())
-    return TrainedDetector(trained.eval(), train, validation, state.steps, state.seconds / 60)
-
-
-def mark_loss(marks: Tensor, kind_logits: Tensor, kinds: Tensor, weights: Tensor) -> Tensor:
-    """Return cross-entropy plus soft Dice of the marks, plus cross-entropy of their kinds.
-
-    Args:
-        marks: (B, H, W) logits of "mark".
-        kind_logits: (B, K, H / 4, W / 4) logits of the kinds.
-        kinds: (B, H, W) uint8, 0 = none, else 1 + index of the kind.
-        weights: (B, H, W) float, how much a pixel counts; 0 leaves it out.
-    """
-    true = (kinds > 0).float()
-    entropy = functional.binary_cross_entropy_with_logits(marks, true, weights, reduction="sum") / weights.sum()
-    found = torch.sigmoid(marks) * weights
-    overlap = 2 * (found * true).sum() + 1
-    dice = 1 - overlap / (found.sum() + (true * weights).sum() + 1)
-    coarse = functional.max_pool2d(kinds.float()[:, None], KIND_STEP)[:, 0].long()
-    # Without any mark in the batch the mean over nothing would be nan.
-    if not bool((coarse > 0).any()):
-        return entropy * 5 + dice
-    kind = functional.cross_entropy(kind_logits, coarse - 1, ignore_index=-1)
-    return entropy * 5 + dice + _KIND_WEIGHT * kind
+    return TrainedDetector(trained.eval(), train, validation, state.steps, state.seconds / 60, state.earlier)
 
 
 def one_cycle(share: float) -> float:
@@ -208,6 +188,7 @@ class _State:
     steps: int = 0
     rounds: int = 0
     seconds: float = 0.0
+    earlier: int = 0
 
     def progress(self, options: TrainOptions, seconds: float = 0.0) -> float:
         if options.minutes:
@@ -251,7 +232,7 @@ def _device(name: str) -> torch.device:
 def _identity(options: TrainOptions) -> dict[str, Any]:
     """Return the options that decide what comes out, in plain values."""
     known = asdict(options)
-    for name in ("device", "workers"):
+    for name in ("device", "workers", "credit"):
         known.pop(name)
     known["start"] = None if options.start is None else str(options.start)
     return {**known, "backgrounds": [str(path) for path in options.backgrounds], "leave_out": list(options.leave_out)}
@@ -269,6 +250,7 @@ def _save(out: Path, state: _State, options: TrainOptions) -> None:
             "steps": state.steps,
             "rounds": state.rounds,
             "seconds": state.seconds,
+            "earlier": state.earlier,
         },
         buffer,
     )
@@ -290,14 +272,17 @@ def _restore(out: Path, state: _State, options: TrainOptions) -> None:
     state.optimizer.load_state_dict(saved["optimizer"])
     state.hardness[:] = saved["hardness"].numpy()
     state.steps, state.rounds, state.seconds = saved["steps"], saved["rounds"], saved["seconds"]
+    state.earlier = saved["earlier"]
 
 
 def _start_from(path: Path, state: _State) -> None:
     """Take the averaged weights of another training; the learning rate begins its cycle anew."""
     if not path.is_file():
         raise UsageError(f"expected the checkpoint of an earlier training in {path}, which does not exist")
-    state.average.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    state.average.load_state_dict(saved["average"])
     state.network.load_state_dict(state.average.module.state_dict())
+    state.earlier = saved["steps"] + saved["earlier"]
 
 
 def _log(out: Path, state: _State, loss: float) -> None:

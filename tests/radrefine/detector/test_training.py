@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from radrefine.detector import training
+from radrefine.detector.loss import mark_loss
 from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
-from radrefine.detector.training import TrainOptions, mark_loss, one_cycle, train_detector
+from radrefine.detector.training import TrainOptions, one_cycle, train_detector
 from radrefine.errors import UsageError
 from radrefine.progress import Progress
 
@@ -50,6 +51,18 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="other options"):
         train_detector(tmp_path, replace(options, seed=4))
+
+
+def test_a_training_can_start_from_the_weights_of_another(tmp_path: Path) -> None:
+    first = train_detector(tmp_path / "first", replace(TINY, steps=2))
+    options = replace(TINY, steps=1, lr=0.0, start=tmp_path / "first")
+    second = train_detector(tmp_path / "second", options)
+
+    assert (second.steps, second.earlier_steps) == (1, 2)
+    parameters = zip(first.network.parameters(), second.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in parameters)
+    with pytest.raises(UsageError, match="does not exist"):
+        train_detector(tmp_path / "third", replace(options, start=tmp_path / "nowhere"))
 
 
 def test_minutes_end_a_training(tmp_path: Path) -> None:

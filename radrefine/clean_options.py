@@ -15,7 +15,12 @@ class CleanOptions:
 
     refine: RefineOptions = field(default_factory=RefineOptions)
     jobs: int = field(default=0, metadata={"help": "Workers; 0 means one for each processor."})
-    backend: str = field(default="loky", metadata={"help": "Where workers run: loky, threading or dask."})
+    backend: str = field(
+        default="loky",
+        metadata={
+            "help": "Where workers run: loky (processes), threading (one process, slower for ultrasound) or dask."
+        },
+    )
     scheduler: str | None = field(default=None, metadata={"help": "Address of a Dask scheduler, tcp://host:port."})
     layout: Layout = field(default="radimagenet", metadata={"help": "How paths are read: radimagenet or imagefolder."})
     modality: str | None = field(default=None, metadata={"help": "Modality of every image: CT, MR, US or XR."})

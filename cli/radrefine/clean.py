@@ -16,7 +16,12 @@ def clean(
     src: Annotated[Path, typer.Option(help="Folder, .tar, .tar.gz or .zip of images; read in place, never changed.")],
     out: Annotated[Path | None, typer.Option(help="Refined folder; by default NAME-refined beside the source.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0 means one for each processor.")] = 0,
-    backend: Annotated[str, typer.Option(help="Where workers run: loky (processes), threading or dask.")] = "loky",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="Where workers run: loky (processes), threading (one process, slower for ultrasound) or dask."
+        ),
+    ] = "loky",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:port.")] = None,
     masks: Annotated[
         Path | None, typer.Option(help="Folder or archive of corrections to apply instead of finding marks.")

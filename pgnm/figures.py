@@ -12,6 +12,7 @@ from pgnm.checkpoints import METRICS_FILE, RunInfo, load_classifier
 from pgnm.config import Recipe
 from pgnm.data import Split, build_loader
 from pgnm.evaluate import Evaluation
+from pgnm.figure_style import save_figure
 from pgnm.noisy_input import noise_source
 from pgnm.plots import (
     plot_confusion,
@@ -21,7 +22,6 @@ from pgnm.plots import (
     plot_reliability,
     plot_split,
     plot_training,
-    save_figure,
 )
 
 _MODALITIES = ("CT", "MR", "US", "XR")

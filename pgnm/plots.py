@@ -1,71 +1,22 @@
-"""Figures: the paper's and those of an evaluation; readable in print and with any colour vision.
+"""Figures: the paper's and those of an evaluation.
 
-Colours are those of Okabe and Ito, and no line is told apart by colour alone. Every function returns a figure that
-`save_figure` writes; none touches matplotlib's global state.
+Every function returns a figure that `figure_style.save_figure` writes; none touches matplotlib's global state.
 """
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, ParamSpec
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from pgnm.files import atomic_path
+from pgnm.figure_style import COLOURS, MARKERS, finish_grid, line, styled, subplots
 
-_P = ParamSpec("_P")
-
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8A8A00")
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
-_STYLE: Final[Any] = {
-    "font.size": 9,
-    "axes.labelsize": 8,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "image.cmap": "cividis",
-}
 # Above so many classes, names beside the axes cannot be read any more.
 _MOST_NAMED = 40
 _MOST_ROWS = 90
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure atomically in the format of its suffix (.png at 200 dpi, .pdf, .svg) and return the path."""
-    # Without a date, the same figure gives the same file.
-    metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Date": None} if path.suffix == ".svg" else None
-    with rc_context(_STYLE), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)
-    return path
-
-
-def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
-    """Run a drawing function under this module's style, without touching the global one."""
-
-    @functools.wraps(draw)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
-        with rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return run
-
-
-def _subplots(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray]:
-    """Return a figure of rows x columns axes, each of the given size in inches."""
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def _short(name: str) -> str:
@@ -74,14 +25,14 @@ def _short(name: str) -> str:
     return text if len(text) <= 28 else text[:27] + "…"
 
 
-@_styled
+@styled
 def plot_confusion(confusion: NDArray, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix as shares of each target's images, with counts where they can be read."""
     n = len(names)
     total = confusion.sum(axis=1, keepdims=True)
     share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
     side = float(np.clip(0.42 * n, 3.2, 12))
-    figure, axes = _subplots(1, 1, side + 1.6, side)
+    figure, axes = subplots(1, 1, side + 1.6, side)
     axis = axes[0, 0]
     axis.grid(False)
     picture = axis.imshow(share, vmin=0, vmax=1, interpolation="nearest")
@@ -99,17 +50,17 @@ def plot_confusion(confusion: NDArray, names: Sequence[str]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw accuracy against confidence for one or more tables of `metrics.reliability`, with the images per bin."""
-    figure, axes = _subplots(2, 1, 4.4, 2.2)
+    figure, axes = subplots(2, 1, 4.4, 2.2)
     figure.set_size_inches(4.4, 5.0)
     curve, bars = axes[:, 0]
     curve.plot([0, 1], [0, 1], color="#888888", linewidth=1, label="perfect calibration")
     width = 0.9 / max(1, len(tables))
     for i, (name, table) in enumerate(tables.items()):
         filled = table[table["n"] > 0]
-        curve.plot(filled["confidence"], filled["accuracy"], label=name, **_line(i))
+        curve.plot(filled["confidence"], filled["accuracy"], label=name, **line(i))
         step = float(table["upper"].iloc[0] - table["lower"].iloc[0])
         left = table["lower"] + step * (0.05 + width * i)
         bars.bar(left, table["n"] / table["n"].sum(), step * width, align="edge", color=COLOURS[i], label=name)
@@ -119,12 +70,7 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _line(i: int, *, marker: bool = True) -> dict[str, object]:
-    style: dict[str, object] = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i % len(LINES)]}
-    return style | ({"marker": MARKERS[i % len(MARKERS)], "markersize": 4} if marker else {})
-
-
-@_styled
+@styled
 def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the training curves of one or more runs from their metrics.csv: every pair of columns that is there.
 
@@ -142,26 +88,18 @@ def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
     }
     there = [name for name in wanted if any(name in table for table in runs.values())]
     columns = min(3, max(1, len(there)))
-    figure, axes = _subplots(-(-max(1, len(there)) // columns), columns, 3.0, 2.3)
+    figure, axes = subplots(-(-max(1, len(there)) // columns), columns, 3.0, 2.3)
     for axis, name in zip(axes.flat, there, strict=False):
         for i, (run, table) in enumerate(runs.items()):
             if name in table:
-                axis.plot(table["epoch"], table[name], label=run, **_line(i, marker=len(table) <= 15))
+                axis.plot(table["epoch"], table[name], label=run, **line(i, marker=len(table) <= 15))
         axis.set(xlabel="epoch", ylabel=wanted[name])
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _finish_grid(figure, axes, len(there), legend=len(runs) > 1)
+    finish_grid(figure, axes, len(there), legend=len(runs) > 1)
     return figure
 
 
-def _finish_grid(figure: Figure, axes: NDArray, used: int, *, legend: bool) -> None:
-    for axis in list(axes.flat)[used:]:
-        axis.set_visible(False)
-    if legend and used:
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
-
-
-@_styled
+@styled
 def plot_policy(table: pd.DataFrame) -> Figure:
     """Draw how the shapes of the mask's Beta distributions move over the epochs (method, section 1.3).
 
@@ -181,10 +119,10 @@ def plot_policy(table: pd.DataFrame) -> Figure:
         if any(name in table for name in panel[1])
     ]
     columns = min(3, max(1, len(panels)))
-    figure, axes = _subplots(-(-max(1, len(panels)) // columns), columns, 3.0, 2.3)
+    figure, axes = subplots(-(-max(1, len(panels)) // columns), columns, 3.0, 2.3)
     for axis, (title, names, band) in zip(axes.flat, panels, strict=False):
         for i, name in enumerate(name for name in names if name in table):
-            axis.plot(table["epoch"], table[name], label=name.replace("_", " "), **_line(i, marker=len(table) <= 15))
+            axis.plot(table["epoch"], table[name], label=name.replace("_", " "), **line(i, marker=len(table) <= 15))
         if band and all(name in table for name in band):
             axis.fill_between(table["epoch"], table[band[0]], table[band[1]], color=COLOURS[0], alpha=0.2, linewidth=0)
             axis.set_yscale("log")
@@ -195,11 +133,11 @@ def plot_policy(table: pd.DataFrame) -> Figure:
             axis.set_ylim(-0.02, 1.02)
         axis.set(xlabel="epoch", ylabel=title)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _finish_grid(figure, axes, len(panels), legend=False)
+    finish_grid(figure, axes, len(panels), legend=False)
     return figure
 
 
-@_styled
+@styled
 def plot_low_shot(results: pd.DataFrame) -> Figure:
     """Draw the low-shot curves (figure 5): a panel per set, a line per backbone, one standard deviation around it.
 
@@ -209,17 +147,17 @@ def plot_low_shot(results: pd.DataFrame) -> Figure:
     sets = list(dict.fromkeys(results["set"]))
     backbones = list(dict.fromkeys(results["backbone"]))
     columns = min(2, len(sets))
-    figure, axes = _subplots(-(-len(sets) // columns), columns, 3.6, 2.8)
+    figure, axes = subplots(-(-len(sets) // columns), columns, 3.6, 2.8)
     for axis, name in zip(axes.flat, sets, strict=False):
         for i, backbone in enumerate(backbones):
             rows = results[(results["set"] == name) & (results["backbone"] == backbone)]
             spread = rows.groupby("samples")["f1"].agg(["mean", "std"]).fillna(0)
-            axis.plot(spread.index, spread["mean"], label=backbone, **_line(i))
+            axis.plot(spread.index, spread["mean"], label=backbone, **line(i))
             low, high = spread["mean"] - spread["std"], spread["mean"] + spread["std"]
             axis.fill_between(spread.index, low, high, color=COLOURS[i % len(COLOURS)], alpha=0.15, linewidth=0)
         _powers_of_two(axis, sorted(set(results["samples"])))
         axis.set(title=name, xlabel="training samples", ylabel="macro F1")
-    _finish_grid(figure, axes, len(sets), legend=True)
+    finish_grid(figure, axes, len(sets), legend=True)
     return figure
 
 
@@ -230,7 +168,7 @@ def _powers_of_two(axis: Axes, values: Sequence[int]) -> None:
     axis.set_xticklabels([str(value) for value in values])
 
 
-@_styled
+@styled
 def plot_per_label(baseline: pd.Series, method: pd.Series, names: tuple[str, str], score: str = "F1") -> Figure:
     """Draw a score of every class for the method against the baseline (figure 7), sorted by the difference.
 
@@ -242,7 +180,7 @@ def plot_per_label(baseline: pd.Series, method: pd.Series, names: tuple[str, str
     """
     table = pd.DataFrame({"baseline": baseline, "method": method}).dropna()
     table = table.loc[(table["method"] - table["baseline"]).sort_values().index]
-    figure, axes = _subplots(1, 1, 6.0, float(np.clip(0.22 * len(table) + 1.2, 2.4, 20)))
+    figure, axes = subplots(1, 1, 6.0, float(np.clip(0.22 * len(table) + 1.2, 2.4, 20)))
     axis = axes[0, 0]
     rows = np.arange(len(table))
     better = table["method"] >= table["baseline"]
@@ -265,14 +203,14 @@ def _name_rows(axis: Axes, rows: NDArray, names: Sequence[str]) -> None:
         axis.set_ylabel(f"{len(names)} classes")
 
 
-@_styled
+@styled
 def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray, NDArray]]) -> Figure:
     """Draw images before and after masking with the mask between and their histograms (figure 6).
 
     Args:
         examples: Title, image, mask and masked image of each row; (H, W) floats in [0, 1].
     """
-    figure, axes = _subplots(max(1, len(examples)), 4, 2.2, 2.0)
+    figure, axes = subplots(max(1, len(examples)), 4, 2.2, 2.0)
     for row, (title, image, mask, masked) in zip(axes, examples, strict=True):
         for axis, picture, name in zip(row, (image, mask, masked), ("image", "mask", "masked"), strict=False):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -288,7 +226,7 @@ def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray, NDArray]]) -> F
     return figure
 
 
-@_styled
+@styled
 def plot_split(counts: pd.DataFrame) -> Figure:
     """Draw the images of each class in train, val and test (figure 8), on a logarithmic scale.
 
@@ -296,7 +234,7 @@ def plot_split(counts: pd.DataFrame) -> Figure:
         counts: classes.csv: label, n_train, n_val, n_test.
     """
     table = counts.sort_values("n_train")
-    figure, axes = _subplots(1, 1, 6.0, float(np.clip(0.24 * len(table) + 1.0, 2.4, 20)))
+    figure, axes = subplots(1, 1, 6.0, float(np.clip(0.24 * len(table) + 1.0, 2.4, 20)))
     axis = axes[0, 0]
     rows = np.arange(len(table))
     for i, part in enumerate(("train", "val", "test")):
@@ -308,7 +246,7 @@ def plot_split(counts: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def plot_mask_sheet(rows: Sequence[tuple[str, Sequence[NDArray], Sequence[NDArray]]]) -> Figure:
     """Draw sampled masks and the images under them, a row of pairs per modality.
 
@@ -316,7 +254,7 @@ def plot_mask_sheet(rows: Sequence[tuple[str, Sequence[NDArray], Sequence[NDArra
         rows: Name of the modality, its masks and as many masked images; (H, W) floats in [0, 1].
     """
     columns = max(len(masks) for _, masks, _ in rows)
-    figure, axes = _subplots(2 * len(rows), columns, 1.25, 1.25)
+    figure, axes = subplots(2 * len(rows), columns, 1.25, 1.25)
     for axis in axes.flat:
         axis.set_axis_off()
     for place, (name, masks, images) in enumerate(rows):
@@ -327,7 +265,7 @@ def plot_mask_sheet(rows: Sequence[tuple[str, Sequence[NDArray], Sequence[NDArra
     return figure
 
 
-@_styled
+@styled
 def plot_comparison(table: pd.DataFrame, metric: str) -> Figure:
     """Draw the difference of each arm from the baseline with its interval, and the seeds behind it.
 
@@ -335,7 +273,7 @@ def plot_comparison(table: pd.DataFrame, metric: str) -> Figure:
         table: A row per arm: arm, difference, low, high, and `differences`, a list with one value per seed.
         metric: Name of the metric.
     """
-    figure, axes = _subplots(1, 1, 5.4, 0.45 * len(table) + 1.2)
+    figure, axes = subplots(1, 1, 5.4, 0.45 * len(table) + 1.2)
     axis = axes[0, 0]
     rows = np.arange(len(table))[::-1]
     axis.axvline(0, color="#888888", linewidth=1)

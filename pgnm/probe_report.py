@@ -9,8 +9,9 @@ import pandas as pd
 
 from pgnm.concepts import ConceptSet
 from pgnm.features import Backbone
+from pgnm.figure_style import save_figure
 from pgnm.files import atomic_path, write_json
-from pgnm.plots import plot_low_shot, save_figure
+from pgnm.plots import plot_low_shot
 from pgnm.probes import ProbeOptions, summarise
 from pgnm.tables import published_source, published_table, show_spread, write_table
 

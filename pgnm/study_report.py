@@ -10,9 +10,10 @@ import pandas as pd
 
 from pgnm.data import load_split
 from pgnm.errors import UsageError
+from pgnm.figure_style import save_figure
 from pgnm.figures import draw_masks, draw_split, draw_training
 from pgnm.files import atomic_path, write_text
-from pgnm.plots import plot_comparison, plot_per_label, save_figure
+from pgnm.plots import plot_comparison, plot_per_label
 from pgnm.statistics import compare_paired, holm
 from pgnm.study import Arm, run_folder
 from pgnm.tables import published_source, published_table, show_spread, to_markdown, write_table

@@ -12,8 +12,9 @@ from PIL import Image
 from pgnm.data import Split
 from pgnm.data.images import decode_image
 from pgnm.errors import PgnmError, RunError
+from pgnm.figure_style import save_figure
 from pgnm.figures import draw_masks, draw_training
-from pgnm.plots import plot_confusion, plot_per_label, plot_reliability, save_figure
+from pgnm.plots import plot_confusion, plot_per_label, plot_reliability
 from pgnm.report.runs import RunView
 
 _SIDE = 224

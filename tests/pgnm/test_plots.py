@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from pgnm import plots
+from pgnm.figure_style import save_figure
 from pgnm.metrics import reliability
 
 RNG = np.random.default_rng(0)
@@ -49,13 +50,13 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_written_and_leave_the_global_style_alone(name, tmp_path):
     before = dict(mpl.rcParams)
-    path = plots.save_figure(FIGURES[name](), tmp_path / "figure.png")
+    path = save_figure(FIGURES[name](), tmp_path / "figure.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert dict(mpl.rcParams) == before
 
 
 def test_the_same_figure_gives_the_same_file(tmp_path):
-    first, second = (plots.save_figure(FIGURES["low-shot"](), tmp_path / f"{i}.pdf") for i in range(2))
+    first, second = (save_figure(FIGURES["low-shot"](), tmp_path / f"{i}.pdf") for i in range(2))
     assert first.read_bytes() == second.read_bytes()
 
 

@@ -9,14 +9,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from pgnm.figure_style import COLOURS, MARKERS, finish_grid, line, styled, subplots
 
+# 0.25, 1, 100 rather than powers, on logarithmic axes.
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 # Above so many classes, names beside the axes cannot be read any more.
 _MOST_NAMED = 40
 _MOST_ROWS = 90
+_METRICS = {
+    "f1": "macro F1",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc_ovr": "AUROC (one against the rest)",
+    "auroc_ovo": "AUROC (one against one)",
+}
 
 
 def _short(name: str) -> str:
@@ -125,7 +133,8 @@ def plot_policy(table: pd.DataFrame) -> Figure:
             axis.plot(table["epoch"], table[name], label=name.replace("_", " "), **line(i, marker=len(table) <= 15))
         if band and all(name in table for name in band):
             axis.fill_between(table["epoch"], table[band[0]], table[band[1]], color=COLOURS[0], alpha=0.2, linewidth=0)
-            axis.set_yscale("log")
+            axis.set_yscale("log", base=2)
+            axis.yaxis.set_major_formatter(_PLAIN)
             title += " (median, 5 to 95 %)"
         if len(names) > 1:
             axis.legend()
@@ -190,7 +199,9 @@ def plot_per_label(baseline: pd.Series, method: pd.Series, names: tuple[str, str
     axis.plot(table["method"], rows, "D", color="#444444", markersize=4.5, label=names[1])
     _name_rows(axis, rows, list(table.index))
     axis.set(xlabel=f"{score} of the class", xlim=(-0.02, 1.02), ylim=(-0.7, len(table) - 0.3))
-    axis.set_title(f"{int((table['method'] > table['baseline']).sum())} of {len(table)} classes better", loc="left")
+    counts = [int((sign * (table["method"] - table["baseline"]) > 0).sum()) for sign in (1, -1)]
+    told = f"{counts[0]} classes better, {counts[1]} worse, {len(table) - sum(counts)} equal"
+    axis.set_title(told, loc="left")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -210,7 +221,8 @@ def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray, NDArray]]) -> F
     Args:
         examples: Title, image, mask and masked image of each row; (H, W) floats in [0, 1].
     """
-    figure, axes = subplots(max(1, len(examples)), 4, 2.2, 2.0)
+    figure = Figure(figsize=(8.0, 1.75 * max(1, len(examples)) + 0.4), layout="constrained")
+    axes = figure.subplots(max(1, len(examples)), 4, squeeze=False, width_ratios=(1, 1, 1, 1.6))
     for row, (title, image, mask, masked) in zip(axes, examples, strict=True):
         for axis, picture, name in zip(row, (image, mask, masked), ("image", "mask", "masked"), strict=False):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -221,8 +233,9 @@ def plot_masking(examples: Sequence[tuple[str, NDArray, NDArray, NDArray]]) -> F
             row[3].stairs(
                 share / share.sum(), edges, label=name, fill=i == 0, alpha=0.45 if i == 0 else 1, color=COLOURS[i]
             )
-        row[3].set(xlabel="intensity", ylabel="share of pixels", yscale="log")
-        row[3].legend(fontsize=7)
+        row[3].set(xlabel="intensity", ylabel="share of pixels", yscale="log", xlim=(0, 1))
+    if len(examples):
+        figure.legend(*axes[0, 3].get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
 
 
@@ -238,8 +251,11 @@ def plot_split(counts: pd.DataFrame) -> Figure:
     axis = axes[0, 0]
     rows = np.arange(len(table))
     for i, part in enumerate(("train", "val", "test")):
-        axis.plot(table[f"n_{part}"].clip(lower=0.5), rows, MARKERS[i], color=COLOURS[i], markersize=4.5, label=part)
+        # Validation and test often hold as many images; a little apart, both can be seen.
+        place = rows + 0.2 * (1 - i)
+        axis.plot(table[f"n_{part}"].clip(lower=0.5), place, MARKERS[i], color=COLOURS[i], markersize=4, label=part)
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(_PLAIN)
     _name_rows(axis, rows, list(table["label"]))
     axis.set(xlabel="images (0 is drawn at 0.5)", ylim=(-0.7, len(table) - 0.3))
     figure.legend(loc="outside lower center", ncols=3)
@@ -290,7 +306,7 @@ def plot_comparison(table: pd.DataFrame, metric: str) -> Figure:
         )
     axis.set_yticks(rows, list(table["arm"]))
     axis.set(
-        xlabel=f"difference in {metric.replace('_', ' ')} from the baseline, 95 % interval; ticks: seeds",
+        xlabel=f"difference in {_METRICS.get(metric, metric)} from the baseline, 95 % interval; ticks: seeds",
         ylim=(-0.6, len(table) - 0.4),
     )
     return figure

@@ -75,12 +75,13 @@ class ConceptSet:
 _Parts = tuple[tuple[str, ...], dict[str, ConceptPart]]
 
 
-def load_concepts(place: str | Path, *, seed: int = 0, distinct: bool = False) -> ConceptSet:
+def load_concepts(place: str | Path, *, name: str = "", seed: int = 0, distinct: bool = False) -> ConceptSet:
     """Read a set of unseen concepts.
 
     Args:
         place: A `.npz` in MedMNIST's format; a split folder; a folder with `train`, `val` and `test` (or without
             `val`), each of class folders; a folder of class folders; or `medmnist:NAME` for a class of that package.
+        name: Name to show; that of the file or folder where left out.
         seed: Seed of the parts that have to be carved.
         distinct: Of a folder, take images with equal pixels once, before parts are carved.
 
@@ -99,7 +100,7 @@ def load_concepts(place: str | Path, *, seed: int = 0, distinct: bool = False) -
     names, parts = _read_split_folder(path) if is_split else _read_class_folder(path)
     if distinct:
         parts = {part: _distinct(content, f"{path}, {part}") for part, content in parts.items()}
-    return _complete(path.resolve().name, names, parts, seed)
+    return _complete(name or path.resolve().name, names, parts, seed)
 
 
 def _load_npz(path: Path, seed: int) -> ConceptSet:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class Backbone:
 
 
 def load_backbones(places: Sequence[str | Path], *, size: int = 0, seed: int = 0) -> list[Backbone]:
-    """Load backbones: run folders, `imagenet:MODEL` (timm's published weights) or `random:MODEL`.
+    """Load backbones: run folders, `imagenet:MODEL` (timm's published weights, or a folder of them) or `random:MODEL`.
 
     A `NAME=` before a place is the name to show. Published and random backbones take the input size of the first run
     folder, so that all see the same images.
@@ -84,10 +85,16 @@ def _from_timm(name: str, place: str, size: int, seed: int) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model = create_classifier(architecture, 1000, size=size, pretrained=kind == "imagenet")
+            if kind == "imagenet" and Path(architecture).is_dir():
+                model: nn.Module = timm.create_model(f"local-dir:{architecture}", pretrained=True)
+            else:
+                model = create_classifier(architecture, 1000, size=size, pretrained=kind == "imagenet")
         except (OSError, RuntimeError) as error:  # timm raises either when weights cannot be fetched
             reason = str(error).splitlines()[0]
-            raise RunError(f"the published weights of {architecture} cannot be fetched: {reason}") from None
+            raise RunError(
+                f"the published weights of {architecture} cannot be had: {reason} Fetch them where there is a network "
+                f"with: hf download timm/{architecture} --local-dir FOLDER, and name imagenet:FOLDER"
+            ) from None
     config = model.pretrained_cfg
     return Backbone(name, model.eval(), size, tuple(config["mean"]), tuple(config["std"]))  # type: ignore[index]
 

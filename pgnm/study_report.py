@@ -1,7 +1,7 @@
 """Write what a study found: tables 1 to 4 beside the published figures, paired tests, figures, one report."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,9 @@ from pgnm.errors import UsageError
 from pgnm.figure_style import save_figure
 from pgnm.figures import draw_masks, draw_split, draw_training
 from pgnm.files import atomic_path, write_text
-from pgnm.plots import plot_comparison, plot_per_label
+from pgnm.plots import plot_comparison, plot_low_shot, plot_per_label
+from pgnm.probe_report import table_unseen
+from pgnm.probes import summarise
 from pgnm.statistics import compare_paired, holm
 from pgnm.study import Arm, run_folder
 from pgnm.tables import published_source, published_table, show_spread, to_markdown, write_table
@@ -23,7 +25,14 @@ _TABLE1: Final = ("precision", "recall", "f1", "auroc_ovo", "balanced_accuracy")
 _TABLE2: Final = ("entropy", "f1", "balanced_accuracy")
 
 
-def write_report(arms: Sequence[Arm], seeds: Sequence[int], split: Path, out: Path, baseline: str = "") -> Path:
+def write_report(
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    split: Path,
+    out: Path,
+    baseline: str = "",
+    probes: Mapping[str, pd.DataFrame] | None = None,
+) -> Path:
     """Write runs.csv, the tables, the figures and report.md of a finished study; return the report.
 
     Args:
@@ -32,10 +41,12 @@ def write_report(arms: Sequence[Arm], seeds: Sequence[int], split: Path, out: Pa
         split: The split of the study.
         out: Folder of the study.
         baseline: Name of the arm with which the others are compared.
+        probes: Results of `study_probes.probe_arms` by protocol, where the arms were probed.
 
     Raises:
         UsageError: No arm is called `baseline`.
     """
+    probes = probes or {}
     reference = check_baseline(arms, baseline)
     runs = collect_runs(arms, seeds, out)
     with atomic_path(out / "runs.csv") as temporary:
@@ -50,6 +61,7 @@ def write_report(arms: Sequence[Arm], seeds: Sequence[int], split: Path, out: Pa
             _table1(results),
         ),
         "table2": ("Table 2. The heated model on plain and noisy input.", _table2(runs, arms)),
+        **_table3(probes),
         "table4": ("Table 4. Noise models and masks.", _table4(results, arms)),
         "comparison": (
             f"Paired comparison with {reference} over seeds; p corrected after Holm for several arms.",
@@ -59,6 +71,9 @@ def write_report(arms: Sequence[Arm], seeds: Sequence[int], split: Path, out: Pa
     for name, (caption, table) in named.items():
         write_table(table, tables, name, caption if name == "comparison" else f"{caption} {source}")
     pictures = _draw(arms, seeds, split, out, reference, comparison)
+    if "fewshot" in probes:
+        path = save_figure(plot_low_shot(probes["fewshot"]), out / "figures" / "lowshot.png")
+        pictures.append(("Low-shot curves on unseen concepts, frozen features (figure 5).", path))
     report = out / "report.md"
     write_text(report, _report(arms, seeds, named, pictures, out, comparison))
     return report
@@ -160,6 +175,13 @@ def _table2(runs: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:
         label = f"{arm}, {'finetuned' if model == 'finetuned' else names[str(arm)]}"
         ours.append({"source": "ours", "model": label, "input": kind} | _spread(rows, _TABLE2))
     return _with_published(ours, "table2")
+
+
+def _table3(probes: Mapping[str, pd.DataFrame]) -> dict[str, tuple[str, pd.DataFrame]]:
+    if "unseen" not in probes:
+        return {}
+    caption = "Table 3. Unseen concepts, frozen features: macro F1 of an MLP, mean ± sd over trials and seeds."
+    return {"table3": (caption, table_unseen(summarise(probes["unseen"])))}
 
 
 def _table4(results: pd.DataFrame, arms: Sequence[Arm]) -> pd.DataFrame:

@@ -30,11 +30,16 @@ def eval_(
     part: Annotated[str, typer.Option(help="Part of the split: test, val or train.")] = "test",
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Unseen set: MedMNIST .npz, class folder, split, medmnist:NAME; repeatable."),
+        typer.Option(
+            "--set", help="Unseen set: MedMNIST .npz, class folder, split, medmnist:NAME, USER/NAME; repeatable."
+        ),
     ] = None,
     backbones: Annotated[
         list[str] | None,
-        typer.Option("--backbone", help="To compare: [NAME=]run folder, imagenet:MODEL or random:MODEL; repeatable."),
+        typer.Option(
+            "--backbone",
+            help="To compare: [NAME=]run folder, imagenet:MODEL (or its folder), random:MODEL; repeatable.",
+        ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Trials of a probe; 0: as in the paper.")] = 0,
     shuffle_labels: Annotated[bool, typer.Option(help="Control: probe with permuted training labels.")] = False,
@@ -62,8 +67,8 @@ def eval_(
         finish(evaluation.summary, lines, as_json=as_json, quiet=quiet)
         return
 
-    from pgnm.concepts import load_concepts
     from pgnm.features import load_backbones
+    from pgnm.hub import load_sets
     from pgnm.probe_report import write_probe
     from pgnm.probes import ProbeOptions, probe
 
@@ -79,7 +84,7 @@ def eval_(
     places = [*([] if sets and split == Path("split") else [str(split)]), *(sets or [])]
     with progress(quiet=quiet) as callback:
         networks = load_backbones([str(model), *(backbones or [])], seed=seed)
-        concepts = [load_concepts(place, seed=seed) for place in places]
+        concepts = load_sets(places, seed=seed, progress=callback)
         results = probe(networks, concepts, out.parent / "features", probing, callback)
         found = write_probe(results, networks, concepts, probing, out)
     lines = [

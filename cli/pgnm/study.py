@@ -1,12 +1,15 @@
 """`pgnm study`: compare ways of training over seeds."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
 from cli.pgnm._training import recipe_flags
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @tell_errors
@@ -31,6 +34,15 @@ def study(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time; 0: one per GPU, or one.")] = 0,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of each evaluation.")] = 200,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Unseen set to probe the arms on, as in pgnm eval; repeatable: table 3, figure 5."),
+    ] = None,
+    backbones: Annotated[
+        list[str] | None,
+        typer.Option("--backbone", help="To probe beside the arms: [NAME=]imagenet:MODEL or the like; repeatable."),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Trials of each probe; 0: as in the paper.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
     **flags: Any,
@@ -39,7 +51,11 @@ def study(
 
     The training options below hold for every arm; an arm's own key=value is stronger.
     """
+    from pgnm.evaluate import choose_device
+    from pgnm.hub import load_sets
+    from pgnm.probes import ProbeOptions
     from pgnm.study import StudyOptions, plan_arms, run_study
+    from pgnm.study_probes import probe_arms
     from pgnm.study_report import check_baseline, write_report
 
     options = StudyOptions(seeds, flags.pop("seed", None) or 0, jobs, resamples)
@@ -52,9 +68,18 @@ def study(
         sweeps=sweep or (),
     )
     check_baseline(planned, against)
+    device = str(choose_device(flags.get("device") or "auto"))
+    probing = [ProbeOptions(kind, trials=trials, device=device) for kind in ("unseen", "fewshot")]
     with progress(quiet=quiet) as callback:
+        # What cannot be read is told before hours of training, not after.
+        concepts = load_sets(sets or [], seed=options.first_seed, progress=callback)
         run_study(planned, split, out, options, callback)
-        report = write_report(planned, options.all_seeds(), split, out, against)
+        probes: dict[str, pd.DataFrame] = {
+            one.protocol: probe_arms(planned, options.all_seeds(), concepts, out, one, backbones or (), callback)
+            for one in probing
+            if concepts
+        }
+        report = write_report(planned, options.all_seeds(), split, out, against, probes)
     result = {"report": str(report), "arms": [arm.name for arm in planned], "seeds": list(options.all_seeds())}
     lines = [f"wrote {report}, {out / 'runs.csv'}, {out / 'tables'} and {out / 'figures'}"]
     finish(result, lines, as_json=as_json, quiet=quiet)

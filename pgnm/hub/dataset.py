@@ -3,12 +3,13 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
+from pgnm.concepts import ConceptSet, load_concepts
 from pgnm.data import find_split
 from pgnm.errors import MissingExtraError, SplitError
 from pgnm.files import atomic_path, write_bytes, write_json
@@ -74,6 +75,41 @@ def locate_split(
     return folder
 
 
+def load_sets(
+    places: Sequence[str], *, seed: int = 0, progress: ProgressCallback = ignore_progress
+) -> list[ConceptSet]:
+    """Read sets of unseen concepts, those of the Hub and of `datasets` folders included.
+
+    Args:
+        places: What `pgnm.concepts.load_concepts` reads; `USER/NAME` or `USER/NAME@REVISION` on the Hub; folders that
+            `datasets` reads.
+        seed: Seed of the parts that have to be carved.
+        progress: Hears of the images unpacked.
+
+    Raises:
+        SplitError: There is nothing usable at a place.
+        HubError: The Hub refused, or could not be reached.
+        MissingExtraError: A data set is named and the extra `hub` is not installed.
+    """
+    sets = []
+    for place in places:
+        path = Path(place)
+        published = _ID.fullmatch(place) is not None and not path.exists()
+        if published or (path.is_dir() and _is_saved(path)):
+            folder = locate_split(path, progress=progress)
+            sets.append(load_concepts(folder, name=path.name.partition("@")[0], seed=seed))
+        else:
+            sets.append(load_concepts(place, seed=seed))
+    return sets
+
+
+def _is_saved(folder: Path) -> bool:
+    """Tell whether `datasets` wrote a folder; folders of image files are read without it."""
+    if (folder / "split.json").is_file():
+        return False
+    return (folder / "dataset_dict.json").is_file() or next(folder.rglob("*.parquet"), None) is not None
+
+
 def _require_datasets() -> Any:
     try:
         import datasets
@@ -83,9 +119,7 @@ def _require_datasets() -> Any:
 
 
 def _is_dataset_folder(folder: Path) -> bool:
-    if (folder / "dataset_dict.json").is_file():
-        return True
-    if next(folder.rglob("*.parquet"), None) is not None:
+    if _is_saved(folder):
         return True
     return any((folder / name).is_dir() for name in ("train", "data"))
 

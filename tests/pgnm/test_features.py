@@ -61,3 +61,23 @@ def test_backbones_stand_side_by_side_at_one_size(tmp_path):
 def test_an_unknown_kind_is_named():
     with pytest.raises(RunError, match=r"imagenet:MODEL or random:MODEL; got 'other:resnet10t'"):
         load_backbones(["other:resnet10t"])
+
+
+def test_published_weights_are_read_from_a_folder(tmp_path):
+    published = timm.create_model("resnet10t", num_classes=1000)
+    timm.models.save_for_hf(published, tmp_path / "weights", safe_serialization="both")
+    (backbone,) = load_backbones([f"imagenet:{tmp_path / 'weights'}"], size=32)
+    for name, value in published.state_dict().items():
+        assert torch.equal(backbone.model.state_dict()[name], value)
+    assert (backbone.size, len(backbone.mean)) == (32, 3)
+
+
+@pytest.mark.parametrize("error", [OSError("no route to the Hub\nmore words"), RuntimeError("no weights")])
+def test_weights_that_cannot_be_fetched_are_told_with_what_to_do(error, monkeypatch):
+    def offline(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("pgnm.features.create_classifier", offline)
+    with pytest.raises(RunError, match=r"weights of resnet10t cannot be had: no .*hf download timm/resnet10t") as told:
+        load_backbones(["imagenet:resnet10t"])
+    assert "\n" not in str(told.value)

@@ -129,21 +129,62 @@ def test_arms_are_compared_by_seed_and_corrected():
     assert (table.loc[table["metric"] == "accuracy", "p_wilcoxon"] == 1).all()
 
 
+def write_set(path):
+    """Write a set of unseen concepts in MedMNIST's format: bright and dark noise."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 24), ("val", 8), ("test", 12)):
+        labels = np.arange(n) % 2
+        arrays[f"{part}_images"] = (rng.random((n, 28, 28)) * (90 + 130 * labels[:, None, None])).astype(np.uint8)
+        arrays[f"{part}_labels"] = labels[:, None]
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_give_what_runs_in_turn_give(split, tmp_path):
+    (arm,) = plan_arms(
+        ["laptop"],
+        changes={"size": 32, "grid": 4, "epochs": 1, "batch_size": 6, "workers": 0, "device": "cpu", "lr": 0.01},
+        finetune_recipe=None,
+    )
+    tables = []
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs)
+        run_study([arm], split, out, StudyOptions(seeds=2, jobs=jobs, resamples=0))
+        tables.append(collect_runs([arm], [0, 1], out))
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["f1"].notna().all()
+
+
 def test_the_command_runs_a_study_and_reports(split, tmp_path):
     command = ["study", "base=laptop:policy=none", "pgnm=laptop:grid=4", "--split", str(split), "--out", str(tmp_path)]
     small = ["--seeds", "2", "--epochs", "1", "--finetune-epochs", "1", "--size", "32", "--batch-size", "6"]
     quick = ["--workers", "0", "--resamples", "10", "--device", "cpu", "--quiet", "--lr", "0.01", "--json"]
-    result = CliRunner().invoke(app, [*command, *small, *quick], catch_exceptions=False)
+    probed = [
+        "--set",
+        str(write_set(tmp_path / "pneumoniamnist.npz")),
+        "--trials",
+        "2",
+        "--backbone",
+        "random:resnet10t",
+    ]
+    result = CliRunner().invoke(app, [*command, *small, *quick, *probed], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["seeds"] == [0, 1]
     report = (tmp_path / "report.md").read_text()
     assert "All arms have the same number of epochs." in report
-    for name in ("Table 1", "Table 2", "Table 4", "Comparison", "| published |"):
+    for name in ("Table 1", "Table 2", "Table 3", "Table 4", "Comparison", "| published |", "lowshot.png"):
         assert name in report
     for link in report.split("](")[1:]:
         assert (tmp_path / link.split(")")[0]).is_file()
     runs = pd.read_csv(tmp_path / "runs.csv")
     assert len(runs) == 2 * (2 + 3)
+    for name in ("table1", "table2", "table3", "table4", "comparison"):
+        assert {path.suffix for path in (tmp_path / "tables").glob(f"{name}.*")} == {".md", ".csv", ".tex"}
+    trials = pd.read_csv(tmp_path / "probes" / "unseen" / "trials.csv")
+    assert trials.groupby("backbone").size().to_dict() == {"base": 4, "pgnm": 4, "random:resnet10t": 2}
+    assert pd.read_csv(tmp_path / "tables" / "table3.csv").loc[0, "published: RadImageNet with PGNM"] == 0.8554
     arms = plan_arms(["base=laptop:policy=none", "pgnm=laptop:grid=4"])
     pd.testing.assert_frame_equal(
         collect_runs(arms, [0, 1], tmp_path)[["arm", "seed", "f1"]], runs[["arm", "seed", "f1"]]

@@ -4,7 +4,7 @@ import pytest
 
 from pgnm.data import load_split
 from pgnm.errors import HubError, SplitError
-from pgnm.hub import locate_split
+from pgnm.hub import load_sets, locate_split
 from radrefine.hub import PushOptions, push_split
 from tests.loopback import LoopbackHub
 from tests.loopback.fixtures import hub, no_waiting
@@ -63,6 +63,25 @@ def test_folders_of_datasets_work_too(split_folder: Path, caches: Path) -> None:
     assert from_folder.class_names == split.class_names
     datasets.load_dataset(str(caches / "folder")).save_to_disk(str(caches / "saved"))
     assert len(load_split(locate_split(caches / "saved")).train) == 12
+
+
+def test_unseen_sets_come_from_the_hub_from_datasets_and_from_files(
+    hub: LoopbackHub, split_folder: Path, caches: Path
+) -> None:
+    import datasets
+
+    push(split_folder)
+    saved = datasets.load_dataset(REPO)
+    del saved["validation"]
+    saved.save_to_disk(str(caches / "saved"))
+
+    published, kept, local = load_sets([REPO, str(caches / "saved"), str(split_folder)])
+
+    assert (published.name, kept.name) == ("images", "saved")
+    assert published.class_names == kept.class_names == local.class_names
+    assert [len(part.labels) for _, part in published.parts()] == [12, 4, 4]
+    assert kept.carved == ("val",) and len(kept.train.labels) + len(kept.val.labels) == 12
+    assert all((a == b).all() for a, b in zip(published.test.images, local.test.images, strict=True))
 
 
 def test_a_data_set_without_images_says_so(hub: LoopbackHub, split_folder: Path, caches: Path) -> None:

@@ -18,7 +18,7 @@ from pgnm.files import write_text
 from pgnm.metrics import METRICS
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
 from pgnm.report.mistakes import Mistake, top_confusions, worst_mistakes
-from pgnm.report.pictures import Picture, comparison, curves, evaluation_pictures, mask_pictures, thumbnail
+from pgnm.report.pictures import Picture, comparison, curves, evaluation_pictures, mask_pictures, overlays, thumbnail
 from pgnm.report.runs import RunView, find_images, read_runs
 
 PAGE: Final = "report.html"
@@ -26,6 +26,7 @@ _COLUMNS: Final = (*METRICS, "ece")
 _LOWER_IS_BETTER: Final = ("entropy", "ece")
 _MISTAKES: Final = 12
 _CONFUSIONS: Final = 10
+_OVERLAYS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Section:
     mistakes: list[tuple[Mistake, str | None]] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     masks: list[Picture] = field(default_factory=list)
+    overlays: list[str] = field(default_factory=list)
     comparison: Picture | None = None
     recipe: str = ""
 
@@ -110,6 +112,7 @@ def _missing(run: RunView, images: Split | None) -> list[str]:
 def _describe(run: RunView, baseline: RunView | None, images: Split | None, work: Path, seed: int) -> _Section:
     section = _Section(run, run.evaluations.get(run.main or ""))
     section.recipe = yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True) if run.recipe else ""
+    section.overlays = overlays(run, _OVERLAYS)
     if images is not None:
         section.masks = mask_pictures(run, images, work, seed)
     if run.main is None:

@@ -102,6 +102,12 @@ def comparison(run: RunView, baseline: RunView, work: Path) -> Picture | None:
     return picture(save_figure(figure, work / "per_label.png"), text)
 
 
+def overlays(run: RunView, n: int) -> list[str]:
+    """Return up to n training images with the mask of an agent drawn on them, as its run has written them."""
+    shown = (thumbnail(path) for path in sorted((run.folder / "overlays").glob("*.png"))[:n])
+    return [source for source in shown if source is not None]
+
+
 def mask_pictures(run: RunView, split: Split, work: Path, seed: int) -> list[Picture]:
     """Draw sampled masks over images of each modality, and intensities before and after; empty without noise."""
     try:

@@ -4,24 +4,24 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from radrefine.errors import ImageError
+from radrefine.errors import ImageError, MissingExtraError
 from radrefine.files import write_bytes
 from radrefine.images import decode_image, encode_png
+from radrefine.members import DICOM_SUFFIXES, FileLocator, FrameLocator, Locator, Member, has_suffix, read_bytes
 from radrefine.progress import Progress, ProgressCallback
 from radrefine.schema import KINDS
-from radrefine.sources import Member, open_members, read_bytes
+from radrefine.sources import open_members
+from radrefine.work import refined_name
 
 # The worst images tell what goes wrong, those of each kind what a rare kind looks like, and the rest what is usual.
 _SHARE_WORST: Final = 0.5
 _SHARE_KINDS: Final = 0.25
-# Images of these kinds are refined into a PNG named after the source, `a.jpg` -> `a.jpg.png`.
-_REENCODED: Final = {".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 # What every browser shows as it is.
 _SHOWN: Final = {".png", ".jpg", ".jpeg"}
 
@@ -167,25 +167,34 @@ def _write_before(items: Mapping[str, GalleryItem], numbers: Mapping[str, int], 
 
 def _read_sources(source: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     """Yield the manifest path and the bytes of the `wanted` images that the source still holds."""
+    for path, locator in _locate(source, wanted):
+        # The source may have changed since; the page says which pictures are missing.
+        with contextlib.suppress(ImageError, OSError, MissingExtraError):
+            yield path, read_bytes(locator)
+
+
+def _locate(source: Path, wanted: set[str]) -> Iterator[tuple[str, Locator]]:
     if source.is_dir():
         # A folder of a million files need not be listed to find a few hundred.
         for path in sorted(wanted):
-            for name in (path, source_name(path)):
-                if (source / name).is_file():
-                    yield path, (source / name).read_bytes()
-                    break
+            locator = _find_file(source, path)
+            if locator is not None:
+                yield path, locator
         return
-    by_source = {source_name(path): path for path in wanted} | {path: path for path in wanted}
     for member in open_members(source).members():
-        if isinstance(member, Member) and member.path in by_source:
-            with contextlib.suppress(ImageError):
-                yield by_source[member.path], read_bytes(member.locator)
+        if isinstance(member, Member) and refined_name(member.path) in wanted:
+            yield refined_name(member.path), member.locator
 
 
-def source_name(path: str) -> str:
-    """Return the name in the source of the refined image `path`: `a.jpg.png` was made from `a.jpg`."""
-    stem = PurePosixPath(path).with_suffix("")
-    return stem.as_posix() if stem.suffix.lower() in _REENCODED else path
+def _find_file(source: Path, path: str) -> Locator | None:
+    """Return where the image lies from which the refined image `path` was made."""
+    for name in (path, path.removesuffix(".png")):
+        if (source / name).is_file():
+            return FileLocator(str(source / name))
+    file, _, frame = path.rpartition("/")
+    if has_suffix(file, DICOM_SUFFIXES) and (source / file).is_file():
+        return FrameLocator(FileLocator(str(source / file)), int(frame.removesuffix(".png")))
+    return None
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

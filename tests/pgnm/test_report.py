@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cli.pgnm import app
+from pgnm.apga.inference import save_overlays
 from pgnm.checkpoints import RunInfo, create_classifier, save_classifier, write_metrics
 from pgnm.errors import RunError, SplitError
 from pgnm.evaluate import EvalOptions, evaluate_run
@@ -26,8 +28,6 @@ MakeSplit = Callable[..., Path]
 
 def _run(folder: Path, seed: int, **fields: Any) -> Path:
     """Write a run folder with an untrained classifier, as training would."""
-    import torch
-
     torch.manual_seed(seed)
     info = RunInfo("resnet10t", CLASSES, 16, 0.3, 0.3, seed=seed, **fields)
     save_classifier(folder, create_classifier(info.model, len(CLASSES), size=16), info)
@@ -104,6 +104,15 @@ def test_run_without_judgement_or_images_is_still_shown_and_says_what_lacks(
     assert "the picture is not at hand" in built.page.read_text()
     views = read_runs([moved])
     assert find_images(views[0], make_split("again")) is not None
+
+
+def test_agents_masks_are_shown_as_the_run_drew_them(tmp_path: Path, browser: Any) -> None:
+    run = _run(tmp_path / "agent", 0, policy="apga")
+    pixels = torch.rand(2, 3, 16, 16)
+    save_overlays(run / "overlays", pixels, (pixels[:, :1] > 0.5).float(), ["00", "01"], 0.3, 0.3)
+
+    with opened(browser, build_report([run]).page) as page:
+        assert page.locator("img[alt*='mask']").count() == 2
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """The pages of a refined folder: what they show, and that they are built whole."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
 from radrefine.errors import RefinedFolderError, UsageError
+from radrefine.images import decode_image, encode_png
+from radrefine.progress import ignore_progress
 from radrefine.report import ReportOptions, build_report
 from radrefine.report.duplicates import gather_audit
-from radrefine.report.gallery import choose_items
+from radrefine.report.gallery import GalleryItem, choose_items, write_pictures
 from radrefine.report.summary import summarise
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, MANIFEST_COLUMNS
 from tests.radrefine.report.made import N_CLEAN, N_REFINED, findings, manifest, path_of, write_audit
@@ -141,3 +145,29 @@ def test_earlier_decisions_are_taken_over(refined: Path) -> None:
 
     data = (refined / "report" / "data" / "decisions.js").read_text()
     assert data == f'review.load([["{path_of(3)}","text",10,12,8,8,"reject"]]);\n'
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_pictures_before_are_found_for_every_kind_of_file(tmp_path: Path, archived: bool) -> None:
+    source = tmp_path / "raw"
+    pixels = np.random.default_rng(0).integers(20, 60, (3, 48, 64)).astype(np.uint8)
+    files = {"a.png": encode_png(pixels[0]), "b.bmp": cv2.imencode(".bmp", pixels[1])[1].tobytes()}
+    paths = {"US/a.png": pixels[0], "US/b.bmp.png": pixels[1]}
+    if importlib.util.find_spec("pydicom"):
+        from tests.radrefine.test_dicom import _dicom
+
+        files["c.dcm"] = _dicom(pixels)
+        paths["US/c.dcm/0002.png"] = pixels[2]
+    for name, data in files.items():
+        (source / "US").mkdir(parents=True, exist_ok=True)
+        (source / "US" / name).write_bytes(data)
+    if archived:
+        source = Path(shutil.make_archive(str(tmp_path / "raw"), "zip", source))
+    items = [GalleryItem(path, "US", "refined", 64, 48, 0.5, 0.1) for path in [*paths, "US/gone.png"]]
+
+    write_pictures(items, tmp_path / "refined", source, tmp_path / "out", ignore_progress)
+
+    found = {item.path: decode_image((tmp_path / "out" / item.before).read_bytes()) for item in items if item.before}
+    assert found.keys() == paths.keys()
+    for path, image in found.items():
+        np.testing.assert_array_equal(image, paths[path])

@@ -31,6 +31,7 @@ PRETRAIN_ONLY: Final = frozenset(
         "kernel",
         "sigma",
         "policy_model",
+        "policy_size",
         "policy_lr",
         "policy_opt",
         "policy_sched",
@@ -119,6 +120,8 @@ class Recipe:
     kernel: int = _option(5, "Side of the Gaussian blur of the masks, odd, px; 0: no blur.", low=0)
     sigma: float = _option(1.5, "Standard deviation of the Gaussian blur of the masks, px.", low=0)
     policy_model: str = _option("resnet10t", "Feature extractor of the policy.")
+    policy_size: int = _option(0, "Side of the images that the policy sees, px, where smaller than --size; 0: as the "
+                               "classifier, as published. A quarter of the pixels costs a quarter.", low=0)  # fmt: skip
     policy_lr: float = _option(0.01, "Learning rate of the policy.", low=0)
     policy_opt: str = _option("sgd", "Optimiser of the policy.", choices=("sgd", "adamw", "adam"))
     policy_sched: str = _option("cosine", "Course of the policy's learning rate.",
@@ -166,7 +169,7 @@ class Recipe:
     workers: int = _option(-1, "Processes that load images; -1: chosen from the processors at hand.", low=-1)
     cache: str = _option("auto", "Keep decoded images in memory; auto: where they fit.", choices=("auto", "on", "off"))
     device: str = _option("auto", "Device: auto, cpu, cuda, cuda:1, mps.")
-    precision: str = _option("auto", "Arithmetic; auto: bf16 where the device computes in it.",
+    precision: str = _option("auto", "Arithmetic; auto: bf16 where the device gains by it.",
                              choices=("auto", "fp32", "bf16", "fp16"))  # fmt: skip
     compile: bool = _option(False, "Compile the classifier with torch.compile.")
     seed: int = _option(0, "Seed of everything random.", low=0, high=2**31 - 1)

@@ -83,12 +83,37 @@ def sample_beta(
     with torch.set_grad_enabled(pathwise and torch.is_grad_enabled()):
         log_shapes = torch.stack(torch.broadcast_tensors(log_alpha.float(), log_beta.float())).to(source)
         shapes = bound_log_shapes(log_shapes).exp()
-        gamma = torch._standard_gamma(shapes + 1, generator=generator)
+        # torch's sampler carries the gradient, but on a CPU draws one variate after the other.
+        serial = pathwise or source.type != "cpu"
+        gamma = torch._standard_gamma(shapes + 1, generator=generator) if serial else _gamma(shapes + 1, generator)
         uniform = torch.rand(shapes.shape, generator=generator, device=source)
         # rand lies in [0, 1), so log1p(-rand) is finite.
         log_gamma = gamma.clamp_min(torch.finfo(torch.float32).tiny).log() + torch.log1p(-uniform) / shapes
         sample = torch.sigmoid(log_gamma[0] - log_gamma[1])
         return sample.clamp(MARGIN, 1 - MARGIN).to(device)
+
+
+def _gamma(shapes: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw gamma variates for shapes of at least 1, all at once (Marsaglia & Tsang 2000).
+
+    More than 95 in 100 proposals are accepted; only the others are drawn again.
+    """
+    d = shapes.flatten() - 1 / 3
+    c = (9 * d).rsqrt()
+    result = torch.empty_like(d)
+    pending = torch.arange(d.numel(), device=d.device)
+    while pending.numel():
+        whole = pending.numel() == d.numel()
+        d_here, c_here = (d, c) if whole else (d[pending], c[pending])
+        normal = torch.randn(pending.numel(), generator=generator, device=d.device)
+        uniform = torch.rand(pending.numel(), generator=generator, device=d.device)
+        cube = (1 + c_here * normal).clamp_min(0) ** 3
+        bound = 0.5 * normal.square() + d_here * (1 - cube + cube.log())  # -inf where the cube is 0: refused
+        accepted = uniform.log() < bound
+        chosen = pending[accepted]
+        result[chosen] = (d_here * cube)[accepted]
+        pending = pending[~accepted]
+    return result.view(shapes.shape)
 
 
 def beta_log_prob(sample: Tensor, log_alpha: Tensor, log_beta: Tensor, *, censored: bool = False) -> Tensor:

@@ -17,6 +17,9 @@ from pgnm.noise import LOG_SHAPE_BOUND, beta_entropy, bound_log_shapes
 PAPER_MU: Final = 0.9
 """The decay of the dataset-level shapes that the paper's text names; the released code, and our default, use 0.99."""
 
+_DESCRIBED: Final = 10_000
+"""About so many entries of a batch are described; all of a grid of 64 would cost as much as drawing the mask."""
+
 InitialShapes = Literal["normal", "uniform"]
 
 
@@ -160,19 +163,22 @@ def describe_policy(output: PolicyOutput) -> dict[str, Tensor]:
     """Summarise a policy's output for the log, without waiting for the device.
 
     Args:
-        output: What `NoisePolicy.forward` returned.
+        output: What `NoisePolicy.forward` returned; of large batches about 10,000 entries are looked at.
 
     Returns:
         Scalars by column name: quantiles 0.05, 0.5 and 0.95 of alpha and beta, `policy_entropy` (mean over entries,
         nats) and `share_at_bound` (share of log-shapes at the bound, 0 to 1).
     """
     columns: dict[str, Tensor] = {}
-    for name, log_shapes in (("alpha", output.log_alpha), ("beta", output.log_beta)):
-        ordered = log_shapes.flatten().sort().values
+    # An odd step meets every column of a grid whose side is even.
+    step = output.log_alpha.numel() // _DESCRIBED | 1
+    log_alpha, log_beta = (log_shapes.flatten()[::step] for log_shapes in (output.log_alpha, output.log_beta))
+    for name, log_shapes in (("alpha", log_alpha), ("beta", log_beta)):
+        ordered = log_shapes.sort().values
         for percent in (5, 50, 95):
             columns[f"{name}_p{percent:02d}"] = ordered[(len(ordered) - 1) * percent // 100].exp()
-    columns["policy_entropy"] = beta_entropy(output.log_alpha, output.log_beta).mean()
-    both = torch.stack([output.log_alpha, output.log_beta])
+    columns["policy_entropy"] = beta_entropy(log_alpha, log_beta).mean()
+    both = torch.stack([log_alpha, log_beta])
     columns["share_at_bound"] = (both.abs() >= LOG_SHAPE_BOUND).float().mean()
     return columns
 

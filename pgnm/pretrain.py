@@ -106,7 +106,7 @@ class Pretraining:
         output: PolicyOutput | None = None
         if self.policy is not None:
             with devices.autocast(), devices.hold_back(*([] if last else [self._policy])):
-                output = self._policy(images)
+                output = self._policy(_shrink(images, recipe.policy_size))
 
         # 3-4. Shapes exp(a_i), exp(b_i) and the action M_i ~ Beta (Eq 3-4), one or several for each image.
         grids = self._draw(output, len(images))  # (S, B, K)
@@ -238,6 +238,14 @@ class Pretraining:
         """Write the policy beside the classifier."""
         if self.policy is not None:
             checkpoints.save_policy(run, self.policy)
+
+
+def _shrink(images: Tensor, side: int) -> Tensor:
+    """Average images, (B, C, H, W), down to a side in px; 0 or a side that is not smaller leaves them."""
+    if not 0 < side < min(images.shape[-2:]):
+        return images
+    small = functional.interpolate(images, size=(side, side), mode="area")
+    return small.contiguous(memory_format=torch.channels_last)
 
 
 def _build_policy(recipe: Recipe) -> NoisePolicy:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import ctypes
 import os
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -96,6 +97,8 @@ def open_devices(recipe: Recipe) -> Devices:
         UsageError: The device is not there, or does not compute in the precision.
     """
     device = _choose_device(recipe.device)
+    if device.type == "cpu":
+        _keep_freed_memory()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Devices(device, choose_precision(recipe.precision, device, recipe.size))
     state = PartialState(cpu=device.type == "cpu")
@@ -108,13 +111,29 @@ def open_devices(recipe: Recipe) -> Devices:
     )
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next step, in place of giving it back and faulting it in again.
+
+    Activations are large and every step asks for the same ones: without this a fifth of a step at 224 px is spent in
+    page faults. Other C libraries are left alone.
+    """
+    trim_threshold, mmap_max = -1, -4  # as in malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+
+
 def _leave() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def choose_precision(wanted: str, device: torch.device, size: int) -> str:
-    """Return the precision to compute in; `auto` takes bf16 where the hardware has it.
+    """Return the precision to compute in; `auto` takes bf16 where the hardware gains by it.
+
+    Of CPUs that is those with AMX. AVX-512 alone multiplies bf16 no faster than float32: measured on a Sapphire Rapids
+    core without AMX, forward and backward of resnet10t took 1.06 times as long at 64 px and 1.2 times at 224 px.
 
     Args:
         wanted: auto, fp32, bf16 or fp16.
@@ -139,9 +158,8 @@ def _has_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    flags = torch.backends.cpu.get_cpu_capability()
     told = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return flags.startswith("AVX512") and bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+    return bool(told.get("amx_bf16"))
 
 
 def _choose_device(wanted: str) -> torch.device:

@@ -2,7 +2,7 @@
 
 import torch
 import torch.distributed.nn.functional as collective
-from timm.layers.norm_act import convert_sync_batchnorm
+from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 
 
@@ -37,6 +37,14 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance * total / max(total - 1, 1), self.momentum)  # type: ignore[union-attr, arg-type]
 
 
+class SyncBatchNormAct(SyncBatchNorm):
+    """The same for timm's batch norm that holds the activation after it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise as `SyncBatchNorm`, then drop and activate as the layer that this one stands for."""
+        return self.act(self.drop(super().forward(input)))
+
+
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
     """Make every batch norm layer inside a module, not the module itself, span all processes."""
     if device.type == "cuda":
@@ -46,3 +54,5 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
         # Changing the class keeps weights, buffers and names.
         if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             child.__class__ = SyncBatchNorm
+        elif type(child) is BatchNormAct2d:
+            child.__class__ = SyncBatchNormAct

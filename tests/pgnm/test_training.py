@@ -98,6 +98,7 @@ def test_the_policy_is_read_back(make_split: MakeSplit, tmp_path: Path) -> None:
         {"policy": "uniform", "kernel": 0},
         {"policy": "uniform", "grid": 16},
         {"objective": "reinforce"},
+        {"policy_size": 8},
         {"objective": "reinforce", "baseline": "running", "direction": "oppose"},
         {"objective": "reinforce", "baseline": "leave_one_out", "masks_per_image": 2},
         {"objective": "pathwise", "policy_opt": "adam", "policy_lr": 1e-3},
@@ -124,6 +125,26 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_split: M
         pretrain(split, tmp_path / name, recipe.replace(seed=seed))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_no_step_needs_an_operation_that_is_not_deterministic(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, recipe = make_split(), TINY.replace(epochs=1, policy_size=8)
+    pretrain(split, tmp_path / "plain", recipe)
+    torch.use_deterministic_algorithms(True)
+    try:
+        pretrain(split, tmp_path / "strict", recipe)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert same(weights(tmp_path / "plain"), weights(tmp_path / "strict"))
+
+
+def test_the_policy_sees_smaller_images_only_where_asked(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, recipe = make_split(), TINY.replace(epochs=1)
+    for name, size in (("published", 0), ("same", 16), ("larger", 64), ("smaller", 8)):
+        pretrain(split, tmp_path / name, recipe.replace(policy_size=size))
+    published = weights(tmp_path / "published")
+    assert same(published, weights(tmp_path / "same")) and same(published, weights(tmp_path / "larger"))
+    assert not same(published, weights(tmp_path / "smaller"))
 
 
 class Killed(Exception):

@@ -36,8 +36,7 @@ def train(split: Path, out: Path, recipe: Recipe, stop_after: int = 0) -> None:
 
 if __name__ == "__main__":
     split, folder = (Path(word) for word in sys.argv[1:])
-    for objective in ("paper", "reinforce"):
-        recipe = load_recipe(folder / f"{objective}.yaml", environ={})
-        train(split, folder / f"{objective}_two", recipe)
+    for name in ("paper", "reinforce", "activated"):
+        train(split, folder / f"{name}_two", load_recipe(folder / f"{name}.yaml", environ={}))
     with contextlib.suppress(InterruptedError):
         train(split, folder / "half", load_recipe(folder / "paper.yaml", environ={}), stop_after=4)

@@ -49,6 +49,9 @@ PRETRAIN_ONLY: Final = frozenset(
         "agent_start",
         "agent_loss",
         "agent_reward",
+        "agent_pay",
+        "agent_area",
+        "agent_bound",
         "agent_action",
         "agent_actions",
         "agent_price",
@@ -104,7 +107,9 @@ class Recipe:
 
     augment: str = _option("autoaugment", "Training technique besides crop and flip: none, autoaugment, randaugment, "
                            "augmix, cutmix, mixup, or one image and one batch technique joined by +.")  # fmt: skip
-    crop_min: float = _option(0.08, "Smallest share of the image's area that a random crop keeps.", low=0.01, high=1)
+    crop_min: float = _option(0.08, "Smallest share of the image's area that a random crop keeps; 1: no crop.",
+                              low=0.01, high=1)  # fmt: skip
+    flip: float = _option(0.5, "Share of training images that are mirrored left to right.", low=0, high=1)
     mix_alpha: float = _option(1.0, "Parameter of the Beta distribution of cutmix and mixup.", low=0.01)
     mean: float = _option(0.3162, "Mean of the intensities of all channels, in [0, 1].", low=0, high=1)
     std: float = _option(0.3213, "Standard deviation of the intensities of all channels.", low=1e-3)
@@ -147,14 +152,22 @@ class Recipe:
     agent_cell: int = _option(1, "Side of the squares that share one mask value, px.", low=1)
     agent_start: str = _option("otsu", "First weights of the agent: otsu (learns the foreground while the classifier "
                                "learns alone), random, or a policy.safetensors of an earlier run.")  # fmt: skip
-    agent_loss: str = _option("released", "The agent's loss: as in the paper's text or in its released code.",
-                              choices=("paper", "released"))  # fmt: skip
+    agent_loss: str = _option("released", "The agent's loss: as in the paper's text, in its released code, or with a "
+                              "price that holds the mask at an area.",
+                              choices=("paper", "released", "area"))  # fmt: skip
     agent_reward: str = _option("batch", "One reward for the batch, as published, or one per image.",
                                 choices=("batch", "image"))  # fmt: skip
+    agent_pay: str = _option("erased", "What the loss without the marked part is compared with: the whole image's, as "
+                             "published, or the marked part's alone.", choices=("erased", "contrast"))  # fmt: skip
+    agent_area: float = _option(0.1, "Share of an image to mark, for the agent's loss area.", low=0, high=1)
+    agent_bound: float = _option(0.0, "Largest absolute logit of the agent in training, so that it goes on exploring; "
+                                 "0: none, as published.", low=0)  # fmt: skip
     agent_action: str = _option("threshold", "The agent's mask: P > 0.5, as published, or drawn with probability P.",
                                 choices=("threshold", "bernoulli"))  # fmt: skip
     agent_actions: int = _option(1, "Masks tried for each image; above 1 with bernoulli and reward image only.", low=1)
-    agent_price: float = _option(1e-3, "Price of a marked pixel in the agent's loss paper (lambda).", low=0)
+    agent_price: float = _option(
+        1e-3, "Weight of the price of marking in the agent's losses paper and area (lambda).", low=0
+    )
     alone_epochs: int = _option(1, "Epochs in which the classifier of apga learns alone, before the agent.", low=0)
     aid: str = _option("agent", "What marks the aiding image of apga: the agent, or for comparison cutout, or gradcam "
                        "of the classifier as it was after learning alone.",

@@ -81,6 +81,9 @@ class Finetuning:
             self._scaler.update()
         return numbers
 
+    def close_epoch(self, epochs: int, *, best: bool) -> None:
+        """Do nothing: every epoch is like the others."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser."""
         return {

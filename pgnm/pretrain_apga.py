@@ -24,8 +24,9 @@ class AdversarialPretraining:
     """The classifier, the agent that marks what matters, and what a step does to both.
 
     During the recipe's `alone_epochs` the classifier learns from the images as they are, and the agent, where it starts
-    from `otsu`, learns to agree with their foreground; afterwards every batch follows `pgnm.apga.apga_step`. With `aid`
-    cutout or gradcam there is no agent: that mask takes its place, at equal cost to the classifier.
+    from `otsu`, learns to agree with their foreground. From the best of those epochs by validation, every batch follows
+    `pgnm.apga.apga_step`. With `aid` cutout or gradcam there is no agent: that mask takes its place, at equal cost to
+    the classifier.
 
     Args:
         classifier: The classifier, on the CPU.
@@ -47,6 +48,7 @@ class AdversarialPretraining:
         self.agent: MaskAgent | None = None
         self._frozen: nn.Module | None = None
         self._seen: Tensor | None = None
+        self._best_alone: dict[str, Tensor] | None = None
         if recipe.aid == "agent":
             self.agent = agent = devices.place(_build_agent(recipe)).train()
             self._agent = devices.distribute(agent)
@@ -100,6 +102,16 @@ class AdversarialPretraining:
             )
         return {"loss": numbers["loss_original"], **numbers, "lr": images.new_tensor(rate)}
 
+    def close_epoch(self, epochs: int, *, best: bool) -> None:
+        """While the classifier learns alone, remember its best weights; at the end of that go on from them."""
+        if epochs > self.recipe.alone_epochs:
+            return
+        if best:
+            self._best_alone = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        if epochs == self.recipe.alone_epochs and self._best_alone is not None:
+            self.model.load_state_dict(self._best_alone)
+            self._best_alone = None
+
     def _learn_alone(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         with self.devices.autocast():
             prediction = self._classifier(images)
@@ -148,6 +160,8 @@ class AdversarialPretraining:
             state["agent"] = self.agent.state_dict()
         if self._frozen is not None:
             state["frozen"] = self._frozen.state_dict()
+        if self._best_alone is not None:
+            state["best_alone"] = self._best_alone
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -159,6 +173,7 @@ class AdversarialPretraining:
             updater.load_state_dict(state["optimizers"][name])
         if self.agent is not None:
             self.agent.load_state_dict(state["agent"])
+        self._best_alone = state.get("best_alone")
         if "frozen" in state:
             self._frozen = copy.deepcopy(self.model).eval()
             self._frozen.load_state_dict(state["frozen"])
@@ -182,9 +197,12 @@ def _agent_options(recipe: Recipe, fill: float) -> ApgaOptions:
     return ApgaOptions(
         loss=recipe.agent_loss,  # type: ignore[arg-type]
         reward=recipe.agent_reward,  # type: ignore[arg-type]
+        pay=recipe.agent_pay,  # type: ignore[arg-type]
         action=recipe.agent_action,  # type: ignore[arg-type]
         actions=recipe.agent_actions,
         lam=recipe.agent_price,
+        area=recipe.agent_area,
+        bound=recipe.agent_bound,
         fill=fill,
     )
 

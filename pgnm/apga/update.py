@@ -18,11 +18,13 @@ from torch.optim import Optimizer
 
 from pgnm.apga.agent import ActionKind, choose_action, keep
 from pgnm.errors import UsageError
+from pgnm.noise import bound_log_shapes
 from pgnm.objectives import leave_one_out
 from pgnm.policy import cross_rank_mean
 
-LossKind = Literal["paper", "released"]
+LossKind = Literal["paper", "released", "area"]
 RewardKind = Literal["batch", "image"]
+PayKind = Literal["erased", "contrast"]
 Stepper = Callable[[Tensor, Optimizer], None]
 """Takes a loss and an optimiser and makes one step; the place for scaling, clipping and accumulation."""
 
@@ -40,14 +42,23 @@ class ApgaOptions:
 
     Attributes:
         loss: `paper`: A BCE(P, a) + lam BCE(P, 0); `released`: 100 A BCE(P, a) + 0.1 |A| BCE(P, 0)
-            + 0.01 |A| BCE(P, 1).
+            + 0.01 |A| BCE(P, 1); `area`: A BCE(P, a) + lam (mean P - area)^2, ours: a price per pixel that rises and
+            falls until the mask has about its area, so that pixels compete and an empty mask costs as a full one does.
         reward: One advantage for the `batch`, as published, or one per `image`.
+        pay: What the reward compares the loss on the adversarial image with: `erased`, the original's, as published;
+            `contrast`, the aiding image's. By the first an empty mask earns 0 and nothing leads away from it, and a
+            part of what matters earns nothing while the rest still tells the class. By the second an empty mask earns
+            the least there is, and every part kept that tells the class is paid for.
         action: `threshold`, as published, or `bernoulli`.
         actions: Actions per image. With several, each is judged against the mean reward of the image's others, and the
             running baseline only watches; needs `bernoulli` and rewards per `image`. One as published.
-        lam: Price of marking, for `paper`. The paper does not state it; 0.001 is the ratio of the released weights at
-            an advantage of one nat. Too high a price empties the mask, and an empty mask earns no reward that could
-            bring it back: watch `mask_share`.
+        lam: Price of marking, for `paper` and `area`. The paper does not state it; 0.001 is the ratio of the released
+            weights at an advantage of one nat. Too high a price in `paper` empties the mask, and an empty mask earns no
+            reward that could bring it back: watch `mask_share`.
+        area: Share of the image to mark, for the loss `area`.
+        bound: Largest absolute logit that actions are drawn from, so that no pixel is ever certain and a stochastic
+            action goes on exploring; the gradient passes where it leads back inside. 0: none, as published; without it
+            a mask that is empty for a few steps stays empty.
         fill: What erased pixels become, see `keep`.
         fresh_mask: Take the aiding mask from the agent after its step, as published; False reuses the mask that earned
             the reward and saves a forward pass.
@@ -55,23 +66,27 @@ class ApgaOptions:
 
     loss: LossKind = "released"
     reward: RewardKind = "batch"
+    pay: PayKind = "erased"
     action: ActionKind = "threshold"
     actions: int = 1
     lam: float = 1e-3
+    area: float = 0.1
+    bound: float = 0.0
     fill: float = 0.0
     fresh_mask: bool = True
 
     def __post_init__(self) -> None:
         choices = {
-            "loss": ("paper", "released"),
+            "loss": ("paper", "released", "area"),
             "reward": ("batch", "image"),
+            "pay": ("erased", "contrast"),
             "action": ("threshold", "bernoulli"),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}; choose one")
-        if self.lam < 0:
-            raise UsageError(f"lam must be at least 0, got {self.lam}; correct it")
+        if self.lam < 0 or self.bound < 0:
+            raise UsageError(f"lam and bound must be at least 0, got {self.lam} and {self.bound}; correct them")
         if self.actions < 1 or (self.actions > 1 and (self.action, self.reward) != ("bernoulli", "image")):
             raise UsageError(
                 f"actions must be 1, or more with action bernoulli and reward image, got {self.actions} with "
@@ -129,6 +144,9 @@ def agent_loss(logits: Tensor, action: Tensor, advantage: Tensor, options: ApgaO
     nothing = _pixel_mean(logits, torch.zeros_like(logits))
     if options.loss == "paper":
         return (advantage * as_acted + options.lam * nothing).mean()
+    if options.loss == "area":
+        excess = logits.sigmoid().flatten(1).mean(1) - options.area
+        return (advantage * as_acted + options.lam * excess.square()).mean()
     everything = _pixel_mean(logits, torch.ones_like(logits))
     return (100 * advantage * as_acted + 0.1 * size * nothing + 0.01 * size * everything).mean()
 
@@ -193,15 +211,20 @@ def apga_step(
     # 2. The agent marks; the classifier is shown the images without what is marked.
     with autocast():
         logits = agent(images)
+    if options.bound:
+        logits = bound_log_shapes(logits, options.bound)
     repeated = logits.repeat(options.actions, 1, 1, 1)
     actions = choose_action(repeated, options.action, generator)
+    shown = images.repeat(options.actions, 1, 1, 1)
+    labels = targets.repeat(options.actions, *[1] * (targets.ndim - 1))
     with torch.no_grad(), frozen_statistics(classifier), autocast():
-        erased = keep(images.repeat(options.actions, 1, 1, 1), 1 - actions, options.fill)
-        prediction = classifier(erased)
-    adversarial = criterion(prediction, targets.repeat(options.actions, *[1] * (targets.ndim - 1)))
+        adversarial = criterion(classifier(keep(shown, 1 - actions, options.fill)), labels)
+        expected = original.detach().repeat(options.actions)
+        if options.pay == "contrast":
+            expected = criterion(classifier(keep(shown, actions, options.fill)), labels)
 
     # 3. The agent is paid by how much that hurt.
-    reward = adversarial - original.detach().repeat(options.actions)
+    reward = adversarial - expected
     if options.reward == "batch":
         reward = cross_rank_mean(reward.mean())
     advantage = baseline(reward)

@@ -19,15 +19,15 @@ Transform = Callable[[Image], Image]
 
 
 def train_transform(recipe: Recipe) -> Transform:
-    """Build the training augmentation: random resized crop, flip, then the recipe's technique.
+    """Build the training augmentation: random resized crop (or the whole image), flip, the recipe's technique.
 
     Randomness comes from torch's default CPU generator. Grey images stay grey: each of these operations does the
     same to three equal channels as to one, at a third of the cost.
     """
-    steps = [
-        v2.RandomResizedCrop(recipe.size, scale=(recipe.crop_min, 1.0), interpolation=_BILINEAR, antialias=True),
-        v2.RandomHorizontalFlip(0.5),
-    ]
+    side = recipe.size
+    crop = v2.RandomResizedCrop(side, scale=(recipe.crop_min, 1.0), interpolation=_BILINEAR, antialias=True)
+    whole = v2.Resize((side, side), interpolation=_BILINEAR, antialias=True)
+    steps = [crop if recipe.crop_min < 1 else whole, v2.RandomHorizontalFlip(recipe.flip)]
     if recipe.image_augment == "autoaugment":
         steps.append(v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, interpolation=_BILINEAR))
     elif recipe.image_augment == "randaugment":

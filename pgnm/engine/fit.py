@@ -44,6 +44,9 @@ class Stage(Protocol):
     def update(self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool) -> dict[str, Tensor]:
         """Learn from one batch and return scalars to log; weights move where `last` closes an update."""
 
+    def close_epoch(self, epochs: int, *, best: bool) -> None:
+        """Hear that so many epochs are done and validated, and whether the last was the best so far."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimisers."""
 
@@ -145,6 +148,7 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
             with ema.swapped(stage.model) if ema is not None else contextlib.nullcontext():
                 row |= validate(stage.model, job.val, devices, progress=job.progress)
                 _close_epoch(job, position, row)
+            stage.close_epoch(position.epoch, best=position.waited == 0)
             _save_state(job, position, Meter(), ema)
             track(position.rows[-1])
             _log.info("epoch %d: %s", position.epoch, position.rows[-1])

@@ -44,9 +44,9 @@ class Updater:
     """
 
     def __init__(self, module: nn.Module, recipe: Recipe, opt: str, lr: float) -> None:
-        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._lr, self._clip = lr, recipe.clip_grad
-        self.optimizer = _build_optimizer(self._parameters, recipe, opt, lr)
+        self.optimizer = _build_optimizer(self.parameters, recipe, opt, lr)
 
     def set_rate(self, factor: float) -> float:
         """Set the learning rate to a share of the nominal one and return it."""
@@ -57,10 +57,10 @@ class Updater:
     def step(self, scaler: torch.amp.GradScaler) -> Tensor:
         """Undo the loss scale, clip where asked, step, forget the gradients; return their norm before clipping."""
         scaler.unscale_(self.optimizer)
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self._clip:
-            torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip, norm)
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self._clip, norm)
         scaler.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         return norm

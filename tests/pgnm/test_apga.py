@@ -57,6 +57,17 @@ def test_the_paper_loss_has_the_gradient_of_its_formula() -> None:
     torch.testing.assert_close(logits.grad, (0.5 * (p - action) + 0.2 * p) / logits.numel(), rtol=0, atol=1e-6)
 
 
+def test_the_area_loss_adds_a_price_that_is_zero_at_the_area() -> None:
+    logits = torch.full((2, 1, 4, 4), 0.25).logit().requires_grad_()
+    action = torch.zeros_like(logits)
+    still = agent_loss(logits, action, torch.zeros(()), ApgaOptions(loss="area", lam=2.0, area=0.25))
+    torch.testing.assert_close(torch.autograd.grad(still, logits)[0], torch.zeros_like(logits))
+    # d/dlogit of lam (mean P - area)^2, a mean over the batch: 2 lam (P - area) P (1 - P) / n.
+    off = agent_loss(logits, action, torch.zeros(()), ApgaOptions(loss="area", lam=2.0, area=0.1))
+    expected = torch.full_like(logits, 2 * 2.0 * 0.15 * 0.25 * 0.75 / 32)
+    torch.testing.assert_close(torch.autograd.grad(off, logits)[0], expected)
+
+
 @pytest.mark.parametrize(("advantage", "away"), [(1.0, True), (-1.0, False)])
 def test_a_positive_reward_sharpens_the_mask_and_a_negative_one_drives_it_to_one_half(
     advantage: float, away: bool
@@ -143,7 +154,7 @@ def test_unusable_encoders_and_sizes_are_refused() -> None:
 
 @pytest.mark.parametrize("reward", ["batch", "image"])
 @pytest.mark.parametrize("action", ["threshold", "bernoulli"])
-@pytest.mark.parametrize("loss", ["paper", "released"])
+@pytest.mark.parametrize("loss", ["paper", "released", "area"])
 def test_a_step_trains_both_networks_and_reports_its_terms(reward: str, action: str, loss: str) -> None:
     torch.manual_seed(0)
     classifier, agent, baseline = _TinyClassifier(), _TinyAgent(), ApgaBaseline()
@@ -179,6 +190,30 @@ def test_several_actions_are_judged_against_each_other() -> None:
     # Masks of one image differ, so the agent learns something at the first step already.
     assert report["loss_agent"] != 0
     assert report["reward"].item() == pytest.approx(rewards[0].mean().item(), abs=1e-6)
+
+
+def test_by_contrast_the_reward_compares_what_is_left_with_what_is_kept() -> None:
+    torch.manual_seed(0)
+    classifier, agent = _TinyClassifier(), _TinyAgent()
+    optimisers = [torch.optim.SGD(m.parameters(), lr=0.0) for m in (classifier, agent)]
+    images, targets = torch.randn(4, 3, 12, 12), torch.tensor([0, 1, 0, 1])
+    options = ApgaOptions(reward="image", pay="contrast", fresh_mask=False)
+    report = apga_step(images, targets, classifier, agent, *optimisers, ApgaBaseline(), options)
+    contrast = (report["loss_adversarial"] - report["loss_aiding"]).item()
+    assert report["reward"].item() == pytest.approx(contrast, abs=1e-6)
+
+
+def test_bounded_logits_keep_every_action_possible() -> None:
+    torch.manual_seed(0)
+    classifier, agent = _TinyClassifier(), _TinyAgent()
+    with torch.no_grad():
+        for parameter in agent.parameters():
+            parameter.fill_(-9.0)
+    optimisers = [torch.optim.SGD(m.parameters(), lr=0.0) for m in (classifier, agent)]
+    options = ApgaOptions(reward="image", action="bernoulli", bound=1.0, fresh_mask=False)
+    images, targets = torch.rand(4, 3, 12, 12), torch.tensor([0, 1, 0, 1])
+    report = apga_step(images, targets, classifier, agent, *optimisers, ApgaBaseline(), options, generator=_generator())
+    assert 0.15 < report["mask_share"] < 0.4  # sigmoid(-1) is 0.27
 
 
 def test_the_adversarial_image_never_trains_the_classifier() -> None:

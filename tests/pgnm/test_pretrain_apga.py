@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from pgnm.apga.agent import load_agent
-from pgnm.checkpoints import load_classifier, load_policy
+from pgnm.checkpoints import create_classifier, load_classifier, load_policy
 from pgnm.config import Recipe
+from pgnm.engine import open_devices
 from pgnm.errors import RunError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.pretrain import pretrain
+from pgnm.pretrain_apga import AdversarialPretraining
 
 MakeSplit = Callable[..., Path]
 
@@ -58,6 +60,7 @@ def test_a_run_folder_holds_classifier_agent_and_overlays(make_split: MakeSplit,
         {"aid": "gradcam"},
         {"agent_action": "bernoulli", "agent_reward": "image", "agent_actions": 3, "agent_cell": 4},
         {"agent_loss": "paper", "agent_start": "random", "alone_epochs": 0},
+        {"agent_loss": "area", "agent_pay": "contrast", "agent_bound": 2.0, "crop_min": 1.0, "flip": 0.0},
         {"augment": "cutmix", "class_balance": "loss", "label_smoothing": 0.1, "clip_grad": 1.0},
         {"precision": "bf16"},
     ],
@@ -78,6 +81,20 @@ def test_resumed_equals_uninterrupted(make_split: MakeSplit, tmp_path: Path, aid
     for file in files:
         whole, parts = (load_file(tmp_path / name / file) for name in ("whole", "parts"))
         assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_the_agent_joins_the_best_classifier_of_those_that_learned_alone() -> None:
+    stage = AdversarialPretraining(create_classifier("test_resnet", 3, size=32), TINY, open_devices(TINY), None)
+    stage.recipe = TINY.replace(alone_epochs=2)
+    best = {name: value.clone() for name, value in stage.model.state_dict().items()}
+    stage.close_epoch(1, best=True)
+    with torch.no_grad():
+        for parameter in stage.model.parameters():
+            parameter.add_(1.0)
+    assert "best_alone" in stage.state_dict()
+    stage.close_epoch(2, best=False)
+    assert all(torch.equal(value, best[name]) for name, value in stage.model.state_dict().items())
+    assert "best_alone" not in stage.state_dict()
 
 
 def test_an_agent_of_an_earlier_run_is_taken_up(make_split: MakeSplit, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class SyncBatchNormAct(SyncBatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise as `SyncBatchNorm`, then drop and activate as the layer that this one stands for."""
-        return self.act(self.drop(super().forward(input)))
+        return self.act(self.drop(super().forward(input)))  # type: ignore[operator]
 
 
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
@@ -55,4 +55,4 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> None:
         if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             child.__class__ = SyncBatchNorm
         elif type(child) is BatchNormAct2d:
-            child.__class__ = SyncBatchNormAct
+            child.__class__ = SyncBatchNormAct  # type: ignore[assignment]

@@ -21,7 +21,8 @@ from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.report.duplicates import AuditPages, gather_audit
-from radrefine.report.gallery import GalleryItem, choose_items, write_pictures
+from radrefine.report.gallery import GalleryItem, choose_items
+from radrefine.report.pictures import write_pictures
 from radrefine.report.summary import summarise
 from radrefine.review import REVIEW_FILE, read_review
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS

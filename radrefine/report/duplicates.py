@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from radrefine.report.gallery import copy_picture
+from radrefine.report.pictures import copy_picture
 
 MOST: Final = 200
 """Sets or pairs of each sort that the pages show; the tables of the audit hold them all."""

@@ -14,7 +14,8 @@ from radrefine.images import decode_image, encode_png
 from radrefine.progress import ignore_progress
 from radrefine.report import ReportOptions, build_report
 from radrefine.report.duplicates import gather_audit
-from radrefine.report.gallery import GalleryItem, choose_items, write_pictures
+from radrefine.report.gallery import GalleryItem, choose_items
+from radrefine.report.pictures import write_pictures
 from radrefine.report.summary import summarise
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, MANIFEST_COLUMNS
 from tests.radrefine.report.made import N_CLEAN, N_REFINED, findings, manifest, path_of, write_audit

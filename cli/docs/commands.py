@@ -43,7 +43,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: program and name, what it does, and its options."""
+    """One command: program and name (after that of its group, if any), what it does, and its options."""
 
     program: str
     name: str
@@ -54,13 +54,22 @@ class Command:
 def commands() -> Iterator[Command]:
     """Yield every command of both programs, by name."""
     for program, app in _PROGRAMS.items():
-        made = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # both apps are groups
-        callbacks = {_name(info): info.callback for info in app.registered_commands if info.callback is not None}
-        for name in sorted(made):
-            parameters = inspect.signature(callbacks[name], eval_str=True).parameters
-            kinds = {key: parameter.annotation for key, parameter in parameters.items()}
-            options = tuple(_option(made_from, kinds.get(made_from.name)) for made_from in made[name].params)
-            yield Command(program, name, inspect.cleandoc(made[name].help or ""), options)
+        yield from _commands_of(program, app, typer.main.get_command(app))
+
+
+def _commands_of(program: str, app: typer.Typer, made: Any, group: str = "") -> Iterator[Command]:
+    """Yield the commands of an app, and after the name of a group those in it; `made` is what Typer makes of `app`."""
+    callbacks = {_name(info): info.callback for info in app.registered_commands if info.callback is not None}
+    groups = {info.name: info.typer_instance for info in app.registered_groups if info.typer_instance is not None}
+    for name in sorted(made.commands):
+        command = made.commands[name]
+        if name in groups:
+            yield from _commands_of(program, groups[name], command, f"{group}{name} ")
+            continue
+        parameters = inspect.signature(callbacks[name], eval_str=True).parameters
+        kinds = {key: parameter.annotation for key, parameter in parameters.items()}
+        options = tuple(_option(made_from, kinds.get(made_from.name)) for made_from in command.params)
+        yield Command(program, group + name, inspect.cleandoc(command.help or ""), options)
 
 
 def _name(info: Any) -> str:
@@ -104,8 +113,12 @@ def _default(value: Any, parameter: Any) -> str:
 def command_pages() -> dict[str, str]:
     """Return the text of every page by its file name; `README.md` lists them."""
     found = list(commands())
-    pages = {f"{command.program}-{command.name}.md": _page(command) for command in found}
+    pages = {_file(command): _page(command) for command in found}
     return {**pages, "README.md": _index(found)}
+
+
+def _file(command: Command) -> str:
+    return f"{command.program}-{command.name.replace(' ', '-')}.md"
 
 
 def _page(command: Command) -> str:
@@ -147,7 +160,7 @@ def _index(found: list[Command]) -> str:
     lines = [_NOTE, "# Commands", "", "| command | what it does |", "|---|---|"]
     for command in found:
         first = command.help.split("\n\n", 1)[0].replace("\n", " ")
-        lines.append(f"| [`{command.program} {command.name}`]({command.program}-{command.name}.md) | {first} |")
+        lines.append(f"| [`{command.program} {command.name}`]({_file(command)}) | {first} |")
     lines += [
         "",
         "Every command takes `--help`, `--quiet` and `--json`, and tells by its exit code how it went: 0 done, "

@@ -111,10 +111,36 @@ def _each(files: list[str], work: Callable[[str], object]) -> float:
     return (time.perf_counter() - started) / len(files)
 
 
+REFINE = (
+    "import sys, time, pathlib, cv2; from radrefine.images import *; from radrefine.refine import refine_image; "
+    "cv2.setNumThreads(1); data = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).iterdir())[:240]]; "
+    "[refine_image(decode_image(one)) for one in data[:10]]; sys.stdin.read(); started = time.perf_counter(); "
+    "[encode_png(refine_image(decode_image(one)).image) for one in data]; print(time.perf_counter() - started)"
+)
+
+
+def ceiling(images: Path) -> float:
+    """Return what two processors do against one on this machine: plain processes that only refine, none of ours."""
+    seconds = []
+    for number in (1, 2):
+        command = [sys.executable, "-c", REFINE, str(images)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        processes = [subprocess.Popen(command, **pipes) for _ in range(number)]  # type: ignore[call-overload]
+        time.sleep(4)  # until all have loaded what they need
+        for process in processes:
+            process.stdin.close()
+        seconds.append(max(float(process.stdout.read()) for process in processes))
+        for process in processes:
+            process.wait()
+    return 2 * seconds[0] / seconds[1]
+
+
 def ultrasound(folder: Path) -> None:
     """Compare jobs on images that are refined, and the bytes that all backends make of some of them."""
-    count = 1200
+    count = 2400
     source = make(folder / "raw", count, "US/thyroid")
+    two = ceiling(source / "US" / "thyroid" / "class000")
+    print(f"two plain processes that refine the same images do {two:.2f} times the work of one on this machine")
     base = None
     for jobs in (1, 2):
         out = folder / f"jobs-{jobs}"

@@ -154,7 +154,7 @@ class Agenda:
             except ImageError as error:
                 self._refuse(position, entry.path, str(error))
                 return None
-            recipe = refine_recipe(self._options.refine, correction.stamp if correction is not None else "none")
+            recipe = f"{recipe}-{correction.stamp if correction is not None else 'none'}"
         decisions = self._review.by_path.get(path, ()) if refine else ()
         # Only the images whose decisions changed are done again.
         recipe = f"{recipe}-{self._review.stamp(path)}" if decisions else recipe

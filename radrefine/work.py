@@ -124,9 +124,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def refine_recipe(options: RefineOptions, correction: str | None = None) -> str:
-    """Return a short name for all that shapes a refined image: options, correction, version of the operators."""
-    parts = {"options": dataclasses.asdict(options), "correction": correction, **versions()}
+def refine_recipe(options: RefineOptions) -> str:
+    """Return a short name for what shapes every refined image: options, weights, templates, versions."""
+    parts = {"options": dataclasses.asdict(options), **versions()}
     if options.detector != "classical":
         from radrefine.artifacts.learned import weights_hash
 

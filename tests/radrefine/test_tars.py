@@ -37,6 +37,19 @@ def test_harmful_tar_members_are_refused_and_the_rest_is_read(tmp_path: Path) ->
     }  # fmt: skip
 
 
+def test_sparse_bomb_is_refused_by_name(tmp_path: Path) -> None:
+    header = bytearray(tarfile.TarInfo("US/bomb.png").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = b"%011o\0" % 2**32  # what it unpacks to
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    path = tmp_path / "sparse.tar"
+    path.write_bytes(bytes(header) + bytes(10_240))
+
+    (found,) = open_members(path).members()
+
+    assert isinstance(found, Refusal) and found.path == "US/bomb.png" and "sparse" in found.reason
+
+
 def test_tar_header_of_gigabytes_is_not_read_into_memory(tmp_path: Path) -> None:
     item = tarfile.TarInfo("name")
     item.type, item.size = tarfile.GNUTYPE_LONGNAME, 2**33

@@ -1,5 +1,6 @@
 """Find marks with the detector of one's choice: the rules, the trained network, or both."""
 
+from dataclasses import replace
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -40,7 +41,11 @@ def detect_marks(image: Image, detector: Detector, weights: str = "", templates:
     found = find_artifacts(image) if detector == "classical" else find_learned(image, weights)
     if detector == "both":
         found = merge_detections(found, find_artifacts(image))
-    return merge_detections(found, find_templates(image, templates)) if templates else found
+    if templates:
+        # Whoever names a template knows the kind of the mark better than a detector.
+        merged = merge_detections(find_templates(image, templates), found)
+        return replace(merged, field=found.field, doubt=found.doubt)
+    return found
 
 
 def merge_detections(first: Detection, second: Detection) -> Detection:

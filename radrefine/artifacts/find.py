@@ -51,11 +51,13 @@ def find_artifacts(image: Image) -> Detection:
     response = measure_response(image)
     field = find_field(response.value)
     regions = find_regions(response, field)
-    scores = load_scorer()(regions)
+    scorer = load_scorer()
+    scores = scorer(regions)
     findings: list[Finding] = []
     masks: dict[str, Mask] = {}
     chosen = select_regions(regions, scores)
-    for group in group_regions(regions, scores, chosen):
+    for joined in group_regions(regions, scores, chosen):
+        group = joined._replace(score=scorer.calibrated(joined.score))
         found, rows, columns, part = draw_group(response, regions, group)
         findings.append(found)
         masks.setdefault(found.kind, np.zeros(field.shape, bool))[rows, columns] |= part

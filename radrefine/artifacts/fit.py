@@ -1,7 +1,7 @@
 """Fit the scorer of regions to images whose marks are known."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import cv2
@@ -43,7 +43,7 @@ class _Described:
     weight: float
 
 
-def fit_scorer(examples: Iterable[Example], *, hidden: tuple[int, int] = (32, 24), seed: int = 0) -> dict[str, Any]:
+def fit_scorer(examples: Iterable[Example], *, hidden: tuple[int, int] = (48, 32), seed: int = 0) -> dict[str, Any]:
     """Fit both networks of the scorer.
 
     Args:
@@ -57,7 +57,7 @@ def fit_scorer(examples: Iterable[Example], *, hidden: tuple[int, int] = (32, 24
     return _fit_both([_describe(example) for example in examples], hidden, seed)
 
 
-def _fit_both(described: "list[_Described]", hidden: tuple[int, int], seed: int) -> dict[str, Any]:
+def _fit_both(described: list["_Described"], hidden: tuple[int, int], seed: int) -> dict[str, Any]:
     alone = _fit_layers([one.regions.features for one in described], described, hidden, seed)
     contexts, chosen = [], []
     for one in described:
@@ -75,10 +75,29 @@ def _fit_both(described: "list[_Described]", hidden: tuple[int, int], seed: int)
     }
 
 
+def fit_calibration(scores: NDArray[np.float64], is_mark: NDArray[np.bool_]) -> tuple[float, float]:
+    """Fit what makes the scores of findings probabilities (Platt scaling).
+
+    Args:
+        scores: (N,) mean scores of the regions of each finding, not calibrated, 0 to 1.
+        is_mark: (N,) whether it is a mark.
+
+    Returns:
+        Slope and intercept on the logit.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    clipped = scores.clip(1e-4, 1 - 1e-4)
+    fitted = LogisticRegression(C=1e4).fit(np.log(clipped / (1 - clipped))[:, None], is_mark)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
 def _describe(example: Example) -> _Described:
     response = measure_response(example.image)
     regions = find_regions(response, find_field(response.value))
-    return _Described(regions, true_classes(regions, example.kind_map), example.weight)
+    classes = true_classes(regions, example.kind_map)
+    # The planes of labels are large and no longer needed.
+    return _Described(replace(regions, labels=()), classes, example.weight)
 
 
 def true_classes(regions: Regions, kind_map: NDArray[np.uint8]) -> NDArray[np.int64]:

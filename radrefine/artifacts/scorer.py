@@ -69,10 +69,23 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Both networks: of a region alone, and of a region among others."""
+    """Both networks, of a region alone and of a region among others, and what makes marks' scores probabilities.
+
+    Attributes:
+        alone: Sees the features of a region.
+        among: Sees them, the scores of the first and the context.
+        calibration: Slope and intercept on the logit of a mark's mean score (Platt scaling on validation composites).
+    """
 
     alone: Layers
     among: Layers
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+    def calibrated(self, score: float) -> float:
+        """Turn the mean score of a mark's regions into the probability that it is a mark."""
+        clipped = min(max(score, 1e-4), 1 - 1e-4)
+        slope, intercept = self.calibration
+        return float(1 / (1 + np.exp(-(slope * np.log(clipped / (1 - clipped)) + intercept))))
 
     def __call__(self, regions: Regions) -> Rows:
         """Score regions.
@@ -99,7 +112,8 @@ def load_scorer(path: Path = WEIGHTS) -> Scorer:
     stored = json.loads(path.read_text(encoding="utf-8"))
     if stored["features"] != list(FEATURES) or stored["classes"] != list(CLASSES):
         raise ValueError(f"{path} was fitted for other features or kinds; fit it again")
-    return Scorer(_layers(stored["alone"]), _layers(stored["among"]))
+    slope, intercept = stored.get("calibration", (1.0, 0.0))
+    return Scorer(_layers(stored["alone"]), _layers(stored["among"]), (slope, intercept))
 
 
 def _layers(stored: dict) -> Layers:

@@ -12,7 +12,7 @@ from radrefine.artifacts.response import Response
 from radrefine.artifacts.scorer import CLASSES, Rows
 from radrefine.records import Finding, Mask
 
-LEAST_SCORE: Final = 0.5
+LEAST_SCORE: Final = 0.35
 # Above this a larger region wins over a surer one inside it.
 _SURE: Final = 0.95
 _TALLER: Final = 1.3

@@ -1,0 +1,147 @@
+"""Measure the classical detector beyond `radrefine bench`: are its scores probabilities, does its last check rank.
+
+    python tests/benchmarks/artifacts.py scores    --clean FOLDER... [--count 200]   share that is right, by score
+    python tests/benchmarks/artifacts.py residual  --clean FOLDER... [--count 200]   AUROC of residual_score
+    python tests/benchmarks/artifacts.py field     --data SHARED/data/artifacts      overlap with the outlined scan area
+    python tests/benchmarks/artifacts.py steps     --clean FOLDER                    time of each step beside the codec
+
+Clean images of which the scorer has seen the half with even hashes of names; only the other half is used here.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from radrefine.artifacts.find import find_artifacts
+from radrefine.artifacts.regions import find_regions
+from radrefine.artifacts.response import measure_response, to_grey
+from radrefine.artifacts.roi import find_field
+from radrefine.artifacts.scorer import load_scorer
+from radrefine.bench.cases import list_images
+from radrefine.bench.scores import grown
+from radrefine.images import decode_image, encode_png
+from radrefine.marks import MarkedImage, composite
+from radrefine.records import Image
+from radrefine.refine import RefineOptions, refine_image
+from tests.benchmarks.fit_scorer import is_for_fitting
+
+BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0001)
+
+
+def unseen(folders: list[Path]) -> list[Image]:
+    """Read the clean images that the scorer was not fitted to."""
+    paths = [path for folder in folders for path in list_images(folder) if not is_for_fitting(path.name)]
+    return [decode_image(path.read_bytes()) for path in paths]
+
+
+def composites(folders: list[Path], count: int, unmarked: float) -> Iterator[MarkedImage]:
+    """Yield composites over unseen clean images."""
+    images = unseen(folders)
+    for number in range(count):
+        rng = np.random.default_rng([99, number])
+        yield composite(images[int(rng.integers(len(images)))], rng, unmarked=unmarked)
+
+
+def measure_scores(options: argparse.Namespace) -> None:
+    """Print, per range of scores, the share of findings that are marks."""
+    scores, right = [], []
+    for marked in composites(options.clean, options.count, 0.3):
+        truth = grown(marked.mask, 1)
+        detection = find_artifacts(marked.image)
+        for found in detection.findings:
+            box = slice(found.y, found.y + found.height), slice(found.x, found.x + found.width)
+            own = detection.masks[found.kind][box]
+            scores.append(found.score)
+            right.append(bool(truth[box][own].mean() >= 0.5) if own.any() else False)
+    score, is_mark = np.array(scores), np.array(right)
+    error = 0.0
+    for low, high in itertools.pairwise(BINS):
+        here = (score >= low) & (score < high)
+        if here.any():
+            error += here.mean() * abs(float(score[here].mean() - is_mark[here].mean()))
+            print(f"{low:.2f}-{min(high, 1):.2f}  {here.sum():5d} findings, mean score {score[here].mean():.3f}, "
+                  f"marks {is_mark[here].mean():.3f}")  # fmt: skip
+    print(f"{len(score)} findings, expected calibration error {error:.3f}, AUROC {roc_auc_score(is_mark, score):.3f}")
+
+
+def measure_residual(options: argparse.Namespace) -> None:
+    """Print how well residual_score tells images with marks left from those without."""
+    left, cleaned = ([], []), ([], [])
+    for marked in composites(options.clean, options.count, 0.4):
+        share = 1.0
+        blind = refine_image(marked.image, RefineOptions(min_score=1.0))
+        left[0].append(blind.residual_score)
+        left[1].append(bool(marked.mask.any()))
+        result = refine_image(marked.image)
+        if marked.mask.any():
+            share = float((marked.mask & result.mask).sum() / marked.mask.sum())
+        cleaned[0].append(result.residual_score)
+        cleaned[1].append(share < 0.8)
+    for name, (scores, truth) in (("all marks left", left), ("a fifth of the marked pixels missed", cleaned)):
+        print(f"{name}: {sum(truth)} of {len(truth)} images, AUROC {roc_auc_score(truth, scores):.3f}")
+
+
+def measure_field(options: argparse.Namespace) -> None:
+    """Print the overlap (intersection over union) of the field with the area that a reader outlined."""
+    for name, polygons in json.loads((options.data / "screens_roi.json").read_text()).items():
+        grey = to_grey(decode_image((options.data / "screens" / name).read_bytes()))
+        truth = np.zeros(grey.shape, np.uint8)
+        cv2.fillPoly(truth, [np.array(polygon, np.int32) for polygon in polygons], 1)
+        field = find_field(grey)
+        print(f"{name}: {(field & (truth > 0)).sum() / (field | (truth > 0)).sum():.3f}")
+
+
+def measure_steps(options: argparse.Namespace) -> None:
+    """Print the processor time of each step, in units of decoding and encoding the image."""
+    cv2.setNumThreads(1)
+    ratios: dict[str, list[float]] = {}
+    for image in unseen(options.clean)[: options.count]:
+        data = encode_png(image)
+        response = measure_response(image)
+        field = find_field(response.value)
+        regions = find_regions(response, field)
+        steps: dict[str, Callable[[], object]] = {
+            "response": lambda image=image: measure_response(image),
+            "field": lambda response=response: find_field(response.value),
+            "regions": lambda response=response, field=field: find_regions(response, field),
+            "scores": lambda regions=regions: load_scorer()(regions),
+            "all of finding": lambda image=image: find_artifacts(image),
+            "decode, refine, encode": lambda data=data: encode_png(refine_image(decode_image(data)).image),
+        }
+        floor = _seconds(lambda data=data: encode_png(decode_image(data)))
+        for name, step in steps.items():
+            ratios.setdefault(name, []).append(_seconds(step) / floor)
+    for name, values in ratios.items():
+        print(f"{name}: {np.mean(values):.2f} x codec floor, at most {np.max(values):.2f}")
+
+
+def _seconds(step: Callable[[], object], repeats: int = 5) -> float:
+    best = np.inf
+    for _ in range(repeats):
+        started = time.process_time()
+        step()
+        best = min(best, time.process_time() - started)
+    return float(best)
+
+
+def main() -> None:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    measures = {"scores": measure_scores, "residual": measure_residual, "field": measure_field, "steps": measure_steps}
+    parser.add_argument("measure", choices=measures)
+    parser.add_argument("--clean", type=Path, nargs="+", default=[])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--count", type=int, default=200)
+    options = parser.parse_args()
+    measures[options.measure](options)
+
+
+if __name__ == "__main__":
+    main()

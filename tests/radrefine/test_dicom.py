@@ -134,7 +134,8 @@ def test_a_missing_extra_names_the_line_that_installs_it(monkeypatch: pytest.Mon
 def test_clean_writes_a_picture_per_frame(tmp_path: Path) -> None:
     source = tmp_path / "set" / "US" / "neck"
     source.mkdir(parents=True)
-    stack = np.random.default_rng(0).integers(20, 60, (3, 48, 64)).astype(np.uint8)
+    ramp = np.arange(48 * 64).reshape(48, 64) // 64 + 30
+    stack = np.stack([ramp + 20 * number for number in range(3)]).astype(np.uint8)
     (source / "a.dcm").write_bytes(_dicom(stack))
     (source / "b.dcm").write_bytes(b"damaged")
     (source / "c.png").write_bytes(_png(stack[0]))

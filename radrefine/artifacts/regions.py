@@ -157,11 +157,12 @@ def _means(
     # Short numbers are sorted by their digits, which is far faster.
     inside = inside[np.argsort(owners.astype(np.uint16) if len(pixels) < 2**16 else owners, kind="stable")]
     starts = np.concatenate([[0], np.cumsum(pixels)[:-1]])
-    rows = np.concatenate([edge.ravel()[inside, None], planes[inside]], axis=1)
+    rows = planes.take(inside, axis=0)
+    outline = np.add.reduceat(edge.ravel().take(inside), starts, dtype=np.int32) / pixels
     means = np.add.reduceat(rows, starts, axis=0, dtype=np.int32) / pixels[:, None]
-    squares = np.add.reduceat(np.square(rows[:, 1], dtype=np.int32), starts) / pixels
-    spread = np.sqrt(np.maximum(squares - means[:, 1] ** 2, 0))
-    return means.astype(np.float32), spread.astype(np.float32)
+    squares = np.add.reduceat(np.square(rows[:, 0], dtype=np.int32), starts) / pixels
+    spread = np.sqrt(np.maximum(squares - means[:, 0] ** 2, 0))
+    return np.concatenate([outline[:, None], means], axis=1).astype(np.float32), spread.astype(np.float32)
 
 
 def _shape_columns(stats: NDArray) -> list[NDArray]:

@@ -75,7 +75,7 @@ def rescaled(marked: MarkedImage, size: tuple[int, int], rng: Generator) -> Mark
     # Where no ink is the gaps are, and they stay gaps.
     gaps = np.where(_difference(marked.image, marked.clean) < VISIBLE, marked.mask, False).astype(np.uint8)
     gaps = np.asarray(cv2.resize(gaps * 255, wanted, interpolation=cv2.INTER_LINEAR), np.uint8)
-    # Each pixel takes the kind of the marks that were scaled into it.
+    # The rim that scaling adds takes the kind of the marks nearby.
     spread = 2 * int(np.ceil(max(1.0, rows / size[0]))) + 1
     kinds = np.asarray(cv2.dilate(marked.kind_map, np.ones((spread, spread), np.uint8)), np.uint8)
     kinds = np.asarray(cv2.dilate(_scaled(kinds, size), np.ones((3, 3), np.uint8)), np.uint8)
@@ -146,7 +146,7 @@ def _retold(
         marked: The picture before.
         image: The picture with marks after.
         clean: The picture without marks after.
-        kinds: Kind of mark in and around each mark after.
+        kinds: Kind of the marks in and around which a change is a mark's.
         gaps: Gaps of marks after.
     """
     change = _difference(image, clean)
@@ -163,7 +163,9 @@ def _retold(
         there = _moved(finding, ratio, mask, change)
         if there is not None:
             moved.append(there)
-    kind_map = np.where(mask, kinds, 0).astype(np.uint8)
+    # A pixel keeps the kind that was there; only the rim that grew takes its neighbour's.
+    before = _scaled(marked.kind_map, change.shape)
+    kind_map = np.where(mask, np.where(before > 0, before, kinds), 0).astype(np.uint8)
     return MarkedImage(image, mask, moved, kind_map, clean)
 
 

@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from radrefine.marks import DRAWN_KINDS, add_clutter, composite
+from radrefine.marks import DRAWN_KINDS, Style, add_clutter, composite, draw_marks
 from radrefine.marks.fields import lay_out
+from radrefine.marks.views import rescaled
 from radrefine.phantoms import make_phantom
 from radrefine.schema import KINDS
 
@@ -36,6 +37,20 @@ def test_the_truth_fits_the_picture_whatever_was_done_to_it(tissue, seed):
     assert (made.mask & ~boxes).sum() <= 0.02 * made.mask.sum()  # a shrunk mark may smear a pixel past its box
     known = {1 + KINDS.index(finding.kind) for finding in made.findings}
     assert set(np.unique(made.kind_map)) - {0} <= known
+
+
+@pytest.mark.parametrize("size", [(100, 120), (300, 260)])
+def test_letters_on_a_bar_stay_letters_when_the_screen_is_scaled(size):
+    clean = np.zeros((200, 200), np.uint8)
+    for seed in range(40):
+        marked = draw_marks(clean, np.random.default_rng(seed), ["ui_bar", "text"], count=1, style=Style(scale=1.5))
+        words = np.asarray(marked.kind_map == 1 + KINDS.index("text"))
+        if words.any() and (marked.kind_map == 1 + KINDS.index("ui_bar")).any():
+            break
+    scaled = rescaled(marked, size, np.random.default_rng(0))
+    there = cv2.resize(words.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    there &= scaled.mask
+    assert there.any() and (scaled.kind_map[there] == 1 + KINDS.index("text")).all()
 
 
 @pytest.mark.parametrize("shape", [(96, 128), (192, 192), (400, 640)])

@@ -88,22 +88,41 @@ def find_centre(thin: Plane, box: tuple[int, int, int, int], bank: tuple[Templat
     Returns:
         The best place with a normalised cross-correlation of 0.5 or more; None where there is none.
     """
+    found = find_crosses(thin, box, bank, _LEAST_CENTRE_MATCH)
+    return found[0] if found else None
+
+
+def find_crosses(thin: Plane, box: tuple[int, int, int, int], bank: tuple[Template, ...], least: float) -> list[Centre]:
+    """Find every place in a box where a template of a bank correlates with the strokes by `least` or more.
+
+    Args:
+        thin: (H, W) uint8, rise of thin strokes; see `Response`.
+        box: x, y, width and height, px, of where the middles of templates may lie.
+        bank: Templates to try.
+        least: Normalised cross-correlation.
+
+    Returns:
+        The places, best first, none within 6 px of a better one.
+    """
     x, y, width, height = box
-    best: Centre | None = None
+    centres = []
     for number, template in enumerate(bank):
         kernel = _kernel(template.ink.tobytes(), template.ink.shape)
         reach_y, reach_x = kernel.shape[0] // 2, kernel.shape[1] // 2
-        top, left = y - reach_y, x - reach_x
-        bottom, right = y + height + reach_y + 1, x + width + reach_x + 1
-        rows, columns = slice(max(0, top), bottom), slice(max(0, left), right)
+        rows = slice(max(0, y - reach_y), y + height + reach_y + 1)
+        columns = slice(max(0, x - reach_x), x + width + reach_x + 1)
         patch = thin[rows, columns]
         if patch.shape[0] < kernel.shape[0] or patch.shape[1] < kernel.shape[1]:
             continue
         scores = cv2.matchTemplate(patch, kernel, cv2.TM_CCOEFF_NORMED)
-        _, score, _, (column, row) = cv2.minMaxLoc(scores)
-        if score >= _LEAST_CENTRE_MATCH and (best is None or score > best.score):
-            best = Centre(columns.start + column + reach_x, rows.start + row + reach_y, number, float(score))
-    return best
+        for row, column in np.argwhere(scores >= least).tolist():
+            score = float(scores[row, column])
+            centres.append(Centre(columns.start + column + reach_x, rows.start + row + reach_y, number, score))
+    kept: list[Centre] = []
+    for centre in sorted(centres, key=lambda one: -one.score):
+        if all(abs(centre.x - other.x) + abs(centre.y - other.y) > 6 for other in kept):
+            kept.append(centre)
+    return kept
 
 
 @cache

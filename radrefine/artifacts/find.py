@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from radrefine.artifacts.bank import load_templates, match_templates
-from radrefine.artifacts.lines import find_lines, place_crosses
+from radrefine.artifacts.lines import find_lines, find_more_crosses, place_crosses
 from radrefine.artifacts.overlays import find_overlays
 from radrefine.artifacts.regions import find_regions
 from radrefine.artifacts.response import measure_response
@@ -61,9 +61,14 @@ def find_artifacts(image: Image) -> Detection:
         found, rows, columns, part = draw_group(response, regions, group)
         findings.append(found)
         masks.setdefault(found.kind, np.zeros(field.shape, bool))[rows, columns] |= part
-    if "caliper" in masks:
-        crosses = place_crosses(response, [found for found in findings if found.kind == "caliper"], masks["caliper"])
-        for found, line in find_lines(response, crosses):
+    if findings:
+        calipers = masks.get("caliper", np.zeros(field.shape, bool))
+        crosses = place_crosses(response, [found for found in findings if found.kind == "caliper"], calipers)
+        hidden, more = find_more_crosses(response, findings, crosses, calipers)
+        findings += hidden
+        if calipers.any():
+            masks["caliper"] = calipers
+        for found, line in find_lines(response, crosses + more):
             findings.append(found)
             masks["dotted_line"] = masks.get("dotted_line", np.zeros(field.shape, bool)) | line
     for found, part in find_overlays(image, response):

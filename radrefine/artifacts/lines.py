@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.artifacts.bank import Centre, cross_bank, find_centre
+from radrefine.artifacts.bank import Centre, cross_bank, find_centre, find_crosses
 from radrefine.artifacts.response import Plane, Response
 from radrefine.records import Finding, Mask
 
 _MOST_CALIPERS: Final = 10
+_USUAL_SIZES: Final = (7, 9, 11, 13)
+_LEAST_HIDDEN_MATCH: Final = 0.62
 # Grey levels by which a line stands out from both of its sides, on average, and the share of its px that do.
 _LEAST_RISE: Final = 9.0
 _LEAST_SHARE: Final = 0.33
@@ -59,6 +61,42 @@ def place_crosses(response: Response, calipers: list[Finding], mask: Mask) -> li
         rim = cv2.copyMakeBorder(shape, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         _draw(mask, np.asarray(cv2.dilate(rim, np.ones((3, 3), np.uint8)), np.uint8), centre)
     return crosses
+
+
+def find_more_crosses(
+    response: Response, findings: list[Finding], crosses: list[Cross], mask: Mask
+) -> tuple[list[Finding], list[Cross]]:
+    """Find crosses that hang together with a digit or a dotted line and were taken for a part of it.
+
+    Args:
+        response: See `measure_response`.
+        findings: The marks found; the search stays within dotted lines and single letters among them.
+        crosses: Those placed already.
+        mask: (H, W) bool of calipers, changed in place.
+
+    Returns:
+        The new marks and crosses.
+    """
+    bank = tuple(one for one in cross_bank() if one.name.startswith(("plus", "cross")) and len(one.ink) in _USUAL_SIZES)
+    marks: list[Finding] = []
+    more: list[Cross] = []
+    for found in findings:
+        letter = found.kind in ("text", "probe_mark") and found.width <= 2 * found.height <= 60
+        if not letter and found.kind not in ("dotted_line", "caliper"):
+            continue
+        box = found.x - 2, found.y - 2, found.width + 4, found.height + 4
+        for centre in find_crosses(response.thin, box, bank, _LEAST_HIDDEN_MATCH)[:4]:
+            if any(abs(centre.x - one.x) + abs(centre.y - one.y) <= one.size // 2 for one in crosses + more):
+                continue
+            template = bank[centre.template]
+            size = len(template.ink)
+            more.append(Cross(centre.x, centre.y, size, template.name.rpartition("_")[0]))
+            rim = cv2.copyMakeBorder(template.ink.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+            _draw(mask, np.asarray(cv2.dilate(rim, np.ones((3, 3), np.uint8)), np.uint8), centre)
+            x, y = max(0, centre.x - size // 2), max(0, centre.y - size // 2)
+            right, bottom = min(mask.shape[1], x + size), min(mask.shape[0], y + size)
+            marks.append(Finding("caliper", x, y, right - x, bottom - y, round(centre.score, 4), "ncc"))
+    return marks, more
 
 
 def find_lines(response: Response, crosses: list[Cross]) -> list[tuple[Finding, Mask]]:

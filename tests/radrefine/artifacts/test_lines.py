@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from radrefine.artifacts.lines import find_lines, place_crosses
+from radrefine.artifacts.lines import find_lines, find_more_crosses, place_crosses
 from radrefine.artifacts.response import measure_response
 from radrefine.records import Finding
 
@@ -47,3 +47,14 @@ def test_the_gap_of_an_open_cross_becomes_part_of_its_mask() -> None:
 
     assert [(cross.x, cross.y) for cross in crosses] == [(64, 64)]
     assert mask[64, 55:74].all() and mask[55:74, 64].all()
+
+
+def test_a_cross_that_was_taken_for_a_part_of_a_letter_is_found() -> None:
+    response = measure_response(_scene(dotted=True))
+    letter = Finding("text", 22, 32, 16, 16, 0.9, "regions")
+    mask = np.zeros((128, 128), bool)
+    [found], [cross] = find_more_crosses(response, [letter], [], mask)
+
+    assert (found.kind, found.detector) == ("caliper", "ncc")
+    assert (cross.x, cross.y) == (30, 40) and mask[40, 26:35].all()
+    assert find_more_crosses(response, [letter], [cross], mask) == ([], [])

@@ -59,13 +59,16 @@ class Composites(Dataset[Sample]):
         return _cut(marked, rng, self.size)
 
 
-def draw_composite(backgrounds: Backgrounds, rng: np.random.Generator, size: int) -> MarkedImage:
+def draw_composite(
+    backgrounds: Backgrounds, rng: np.random.Generator, size: int, *, unmarked: float = 0.04
+) -> MarkedImage:
     """Draw marks on a random background.
 
     Args:
         backgrounds: Clean pictures.
         rng: Source of all choices.
         size: Side of the samples that are cut from the picture, px.
+        unmarked: Share of pictures without any mark.
 
     Returns:
         A composite with sides from `size` to nearly twice that.
@@ -76,7 +79,7 @@ def draw_composite(backgrounds: Backgrounds, rng: np.random.Generator, size: int
     # Half of the pictures are seen whole, with their borders; of the others a part, with larger marks.
     side = size if rng.random() < 0.5 else round(size * float(rng.uniform(1.0, 1.8)))
     shape = round(side * float(rng.uniform(0.9, 1.0))), round(side * float(rng.uniform(0.9, 1.0)))
-    return composite(_coloured(picture, rng), rng, size=shape, unmarked=0.04)
+    return composite(_coloured(picture, rng), rng, size=shape, unmarked=unmarked)
 
 
 def pixel_weights(mask: Mask) -> NDArray[np.float32]:

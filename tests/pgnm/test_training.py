@@ -1,9 +1,11 @@
 """Pretraining and finetuning from a split folder to a run folder."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pandas as pd
 import pytest
@@ -136,6 +138,18 @@ def test_no_step_needs_an_operation_that_is_not_deterministic(make_split: MakeSp
     finally:
         torch.use_deterministic_algorithms(False)
     assert same(weights(tmp_path / "plain"), weights(tmp_path / "strict"))
+
+
+def test_weights_and_biases_hears_of_every_epoch(
+    make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = MagicMock()
+    fake = MagicMock(init=MagicMock(return_value=MagicMock(__enter__=lambda _: run, __exit__=lambda *_: None)))
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    pretrain(make_split(), tmp_path / "run", TINY.replace(track="wandb"))
+    assert fake.init.call_args.kwargs["config"]["model"] == "test_resnet"
+    assert [call.kwargs["step"] for call in run.log.call_args_list] == [0, 1]
+    assert all("val_f1" in call.args[0] for call in run.log.call_args_list)
 
 
 def test_the_policy_sees_smaller_images_only_where_asked(make_split: MakeSplit, tmp_path: Path) -> None:

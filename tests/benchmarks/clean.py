@@ -38,9 +38,10 @@ from radrefine.phantoms import PHANTOMS, make_phantom
 
 SIZE = 224
 RUN = (
-    "import sys, resource; from radrefine.batch import *; "
+    "import sys, resource; from joblib.externals.loky import get_reusable_executor; from radrefine.batch import *; "
     "clean_collection(sys.argv[1], sys.argv[2], CleanOptions(jobs=int(sys.argv[3]), backend=sys.argv[4], "
     "link=sys.argv[5] == 'link')); "
+    "get_reusable_executor().shutdown(); "  # only of processes that ended is the memory known
     "own, workers = (resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, "
     "resource.RUSAGE_CHILDREN)); print(own, workers)"
 )

@@ -154,3 +154,10 @@ def _png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Pillow.fromarray(image).save(file, "PNG")
     return file.getvalue()
+
+
+def test_jpeg_2000_gives_the_pixels_of_the_uncompressed_file() -> None:
+    packed, plain = (list(read_frames(_example(name))) for name in ("US1_J2KR.dcm", "US1_UNCR.dcm"))
+
+    assert len(packed) == len(plain) == 1
+    np.testing.assert_array_equal(packed[0], plain[0])

@@ -125,7 +125,9 @@ def ceiling(images: Path) -> float:
     seconds = []
     for number in (1, 2):
         command = [sys.executable, "-c", REFINE, str(images)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        # As in the workers of a run: a linear algebra library that takes all processors would leave none to the second.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
         processes = [subprocess.Popen(command, **pipes) for _ in range(number)]  # type: ignore[call-overload]
         time.sleep(4)  # until all have loaded what they need
         for process in processes:

@@ -161,7 +161,9 @@ class CleanRun:
             counts = self._counts + self._agenda.found_done
         done = counts.total()
         counts += Counter(failed=self._agenda.refused)
-        self._progress(Progress("cleaning", done, done if finished else self._total, counts))
+        # A DICOM file counts once beforehand and may hold many frames: beyond the count nothing is known.
+        total = done if finished else self._total
+        self._progress(Progress("cleaning", done, total if total is None or done <= total else None, counts))
 
     def _try_alone(self, paths: list[str]) -> None:
         """Do the images on which workers ended one by one, each in a process of its own, to find the one to blame."""

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from radrefine import cleaning
 from radrefine.batch import clean_collection
 from radrefine.dicom import count_frames, read_frame, read_frames
 from radrefine.errors import ImageError, MissingExtraError
 from radrefine.images import decode_image
+from radrefine.progress import Progress
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -131,7 +133,9 @@ def test_a_missing_extra_names_the_line_that_installs_it(monkeypatch: pytest.Mon
         count_frames(b"")
 
 
-def test_clean_writes_a_picture_per_frame(tmp_path: Path) -> None:
+def test_clean_writes_a_picture_per_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaning, "_REPORT_EVERY", 0)
+    told: list[Progress] = []
     source = tmp_path / "set" / "US" / "neck"
     source.mkdir(parents=True)
     ramp = np.arange(48 * 64).reshape(48, 64) // 64 + 30
@@ -139,8 +143,9 @@ def test_clean_writes_a_picture_per_frame(tmp_path: Path) -> None:
     (source / "a.dcm").write_bytes(_dicom(stack))
     (source / "b.dcm").write_bytes(b"damaged")
     (source / "c.png").write_bytes(_png(stack[0]))
-    summary = clean_collection(tmp_path / "set", tmp_path / "out")
+    summary = clean_collection(tmp_path / "set", tmp_path / "out", progress=told.append)
 
+    assert all(one.done <= one.total for one in told if one.total is not None)  # three files, five pictures
     folder = tmp_path / "out" / "images" / "US" / "neck"
     assert sorted(path.name for path in folder.rglob("*.png")) == ["0000.png", "0001.png", "0002.png", "c.png"]
     for number, frame in enumerate(stack):

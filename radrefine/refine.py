@@ -83,11 +83,11 @@ def refine_image(
         mask &= ~_removed_pixels(replace(detection, findings=[replace(found, removed=True) for found in rejected]))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
     left = [found for found in findings if not found.removed and found.kind in wanted]
-    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection, left))
+    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left))
 
 
 def _removed_pixels(detection: Detection) -> Mask:
-    mask = np.zeros(detection.field.shape, bool)
+    mask = np.zeros(detection.shape, bool)
     for found in detection.findings:
         if found.removed:
             # A margin of 1 px holds the soft rim of the strokes.

@@ -44,7 +44,7 @@ def detect_marks(image: Image, detector: Detector, weights: str = "", templates:
     if templates:
         # Whoever names a template knows the kind of the mark better than a detector.
         merged = merge_detections(find_templates(image, templates), found)
-        return replace(merged, field=found.field, doubt=found.doubt)
+        return replace(merged, doubt=found.doubt)
     return found
 
 
@@ -54,9 +54,12 @@ def merge_detections(first: Detection, second: Detection) -> Detection:
     Args:
         first: Its kind and score stand where both saw a mark.
         second: Detection in the same image.
+
+    Returns:
+        All marks. Its doubt is the smaller one: the other detector may have found what the first one doubted.
     """
     masks = dict(first.masks)
-    seen = np.zeros(first.field.shape, bool)
+    seen = np.zeros(first.shape, bool)
     for mask in first.masks.values():
         seen |= mask
     findings = list(first.findings)
@@ -65,11 +68,11 @@ def merge_detections(first: Detection, second: Detection) -> Detection:
         if (own & seen).sum() < _SAME_SHARE * own.sum():
             masks[found.kind] = masks.get(found.kind, np.zeros(seen.shape, bool)) | (own & ~seen)
             findings.append(found)
-    return Detection(findings, masks, first.field, first.doubt)
+    return Detection(findings, masks, first.shape, min(first.doubt, second.doubt))
 
 
 def _pixels(detection: Detection, found: Finding) -> Mask:
-    mask = np.zeros(detection.field.shape, bool)
+    mask = np.zeros(detection.shape, bool)
     box = slice(found.y, found.y + found.height), slice(found.x, found.x + found.width)
     mask[box] = detection.masks[found.kind][box]
     return mask

@@ -28,15 +28,14 @@ class Detection:
     Attributes:
         findings: The marks.
         masks: One (H, W) bool mask per kind of mark that was found.
-        field: (H, W) bool, the scanned field.
-        doubt: Score, 0 to 1, of the region that looks most like a mark among those not found; None where the detector
-            does not tell.
+        shape: Height and width of the image, px.
+        doubt: How much that which looks most like a mark, among what was not found, does so; 0 to 1.
     """
 
     findings: list[Finding]
     masks: dict[str, Mask]
-    field: Mask
-    doubt: float | None = None
+    shape: tuple[int, ...]
+    doubt: float = 0.0
 
 
 def find_artifacts(image: Image) -> Detection:
@@ -77,7 +76,7 @@ def find_artifacts(image: Image) -> Detection:
         if (mask[rows, columns] & part).sum() < _SAME_SHARE * part.sum():
             findings.append(found)
         mask[rows, columns] |= part
-    return Detection(findings, masks, field, strongest_doubt(regions, scores, masks))
+    return Detection(findings, masks, field.shape, strongest_doubt(regions, scores, masks))
 
 
 def find_templates(image: Image, folder: str) -> Detection:
@@ -100,4 +99,4 @@ def find_templates(image: Image, folder: str) -> Detection:
         findings.append(found)
     soft = np.ones((3, 3), np.uint8)
     grown = {kind: np.asarray(cv2.dilate(mask.astype(np.uint8), soft) > 0) for kind, mask in masks.items()}
-    return Detection(findings, grown, np.ones(shape, bool))
+    return Detection(findings, grown, shape)

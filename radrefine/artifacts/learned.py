@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.artifacts.find import Detection
-from radrefine.artifacts.response import to_grey
-from radrefine.artifacts.roi import find_field
 from radrefine.errors import SourceError
 from radrefine.records import Finding, Image, Mask
 
@@ -40,6 +38,9 @@ _MAJORITY: Final = 0.7
 # Letters of one word and dots of one line are nearer to each other than this, px.
 _REACH: Final = {"dotted_line": 7, "text": 5, "body_marker": 7, "ui_bar": 5, "colour_overlay": 5}
 _USUAL_REACH: Final = 3
+# The soft rim of a mark that was found is no doubt, px; nor does a probability need more digits than this logit gives.
+_RIM: Final = 7
+_SURE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +157,26 @@ def find_learned(image: Image, weights: str = "") -> Detection:
     Returns:
         Findings and masks; nothing is removed here.
     """
-    findings, masks = _of_this_thread(weights).find(image)
-    return Detection(findings, masks, _coarse_field(to_grey(image)))
+    detector = _of_this_thread(weights)
+    verdict = detector.look(image)
+    findings, masks = group_marks(verdict, detector.settings)
+    return Detection(findings, masks, verdict.logits.shape, strongest_doubt(verdict.logits, masks))
 
 
-def _coarse_field(grey: NDArray[np.uint8]) -> Mask:
-    """Find the scanned field at half the resolution, which is enough to count what is left in it."""
-    field = find_field(np.ascontiguousarray(grey[::2, ::2]))
-    height, width = grey.shape
-    return np.asarray(field.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
+def strongest_doubt(logits: NDArray[np.float32], masks: dict[str, Mask]) -> float:
+    """Return the probability of the pixel most like a mark among those away from what was found, 0 to 1.
+
+    Args:
+        logits: (H, W).
+        masks: One (H, W) bool mask per kind of mark that was found.
+    """
+    if not masks:
+        strongest = logits.max()
+    else:
+        found = np.logical_or.reduce(list(masks.values())).astype(np.uint8)
+        away = cv2.dilate(found, np.ones((_RIM, _RIM), np.uint8)) == 0
+        strongest = logits.max(where=away, initial=-_SURE)
+    return float(1 / (1 + np.exp(-np.clip(strongest, -_SURE, _SURE))))
 
 
 @cache

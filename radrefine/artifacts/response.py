@@ -58,8 +58,7 @@ def measure_response(image: Image) -> Response:
         The response that every detector reads.
     """
     value, saturation = _planes(image)
-    unit = max(1, round(max(value.shape) / _USUAL_SIDE))
-    side = 2 * (3 + unit) + 1
+    unit, side = _stroke_scale(value)
     thin = _rise(value, side, side)
     gap = 2 * unit + 3
     joined = np.asarray(cv2.morphologyEx(thin, cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8)), np.uint8)
@@ -73,6 +72,19 @@ def measure_response(image: Image) -> Response:
         _rise(value, side, 1),
         unit,
     )
+
+
+def measure_thin(image: Image) -> Plane:
+    """Return only `Response.thin` of an image, (H, W) or (H, W, 3) uint8."""
+    value, _ = _planes(image)
+    _, side = _stroke_scale(value)
+    return _rise(value, side, side)
+
+
+def _stroke_scale(value: Plane) -> tuple[int, int]:
+    """Return the size of the drawing, and the side of the square that is wider than its strokes, px."""
+    unit = max(1, round(max(value.shape) / _USUAL_SIDE))
+    return unit, 2 * (3 + unit) + 1
 
 
 def _planes(image: Image) -> tuple[Plane, Plane | None]:

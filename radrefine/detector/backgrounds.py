@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.response import to_grey
 from radrefine.errors import SourceError, UsageError
 from radrefine.images import decode_image
 from radrefine.inpaint import inpaint
 from radrefine.phantoms import PHANTOMS, make_phantom
-from radrefine.records import Image
 
 _SUFFIXES: Final = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _SCENES: Final = tuple(name for name in PHANTOMS if name.startswith("US/"))
@@ -100,15 +100,11 @@ def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
     masks = folder.with_name(f"{folder.name}_masks")
     pictures = []
     for path in _list_images(folder):
-        grey = _to_grey(decode_image(path.read_bytes()))
+        grey = to_grey(decode_image(path.read_bytes()))
         mask = masks / f"{path.stem}.png"
         if mask.is_file():
-            marks = _to_grey(decode_image(mask.read_bytes())) > 0
+            marks = to_grey(decode_image(mask.read_bytes())) > 0
             grown = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
             grey = inpaint(grey, np.asarray(grown, bool))
         pictures.append(grey)
     return pictures
-
-
-def _to_grey(image: Image) -> NDArray[np.uint8]:
-    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

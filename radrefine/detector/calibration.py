@@ -1,7 +1,7 @@
 """Choose the threshold of a trained network, calibrate the scores of its marks and measure it, on unseen composites."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,9 +18,10 @@ from radrefine.bench.scores import ObjectCounts, PixelCounts, grown
 from radrefine.detector.backgrounds import Backgrounds
 from radrefine.detector.dataset import draw_composite
 from radrefine.marks import DRAWN_KINDS, MarkedImage
+from radrefine.records import Mask
 
-_THRESHOLDS: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-_USUAL_THRESHOLD: Final = 0.5
+_THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+_USUAL_SCORE: Final = 0.5
 # A found mark is right when at least this share of its pixels lies on a true one.
 _RIGHT_SHARE: Final = 0.5
 # Of the pictures, this share has no marks: collections have many such, and what is found in them is wrong.
@@ -61,7 +62,10 @@ class _Seen:
 def calibrate(
     detector: MarkDetector, backgrounds: Backgrounds, *, count: int = 240, size: int = 256, seed: int = 0
 ) -> DetectorSettings:
-    """Choose the threshold with the best F1 and fit the scores of marks to how often such marks are right.
+    """Fit the scores of marks to how often such marks are right, and choose the threshold with the best F1.
+
+    The F1 is that of the pixels of marks with a score of one half or more, as the detector is used: a low threshold
+    draws whole marks, and the score keeps it from adding false ones.
 
     Args:
         detector: Weights with any settings.
@@ -71,9 +75,8 @@ def calibrate(
         seed: Of the composites.
     """
     seen = list(_look(detector, backgrounds, count, size, seed))
-    best = max(_THRESHOLDS, key=lambda threshold: _f1(seen, threshold))
-    rough = DetectorSettings(DRAWN_KINDS, best, (0.0, 1.0, 0.0, 0.0))
-    return DetectorSettings(DRAWN_KINDS, best, _fit_score(seen, rough))
+    choices = [_with_score(seen, threshold) for threshold in _THRESHOLDS]
+    return max(choices, key=lambda settings: _f1(seen, settings))
 
 
 def measure(
@@ -83,17 +86,12 @@ def measure(
     pixels, objects = PixelCounts(), ObjectCounts()
     right = placed = changed = unmarked = 0
     for item in _look(detector, backgrounds, count, size, seed):
-        findings, masks = group_marks(item.verdict, detector.settings)
         found = np.zeros(item.truth.mask.shape, bool)
-        for mark in findings:
-            if mark.score >= _USUAL_THRESHOLD:
-                box = slice(mark.y, mark.y + mark.height), slice(mark.x, mark.x + mark.width)
-                found[box] |= masks[mark.kind][box]
-                true = item.truth.kind_map[box][masks[mark.kind][box]]
-                placed += int((true > 0).any())
-                right += int(
-                    (true > 0).any() and np.bincount(true[true > 0]).argmax() == 1 + DRAWN_KINDS.index(mark.kind)
-                )
+        for kind, box, own in _kept_marks(item, detector.settings):
+            found[box] |= own
+            true = item.truth.kind_map[box][own]
+            placed += int((true > 0).any())
+            right += int((true > 0).any() and np.bincount(true[true > 0]).argmax() == 1 + DRAWN_KINDS.index(kind))
         if not item.truth.mask.any():
             unmarked, changed = unmarked + 1, changed + int(found.any())
             continue
@@ -121,18 +119,31 @@ def _look(detector: MarkDetector, backgrounds: Backgrounds, count: int, size: in
     return seen
 
 
-def _f1(seen: Sequence[_Seen], threshold: float) -> float:
+def _kept_marks(item: _Seen, settings: DetectorSettings) -> Iterator[tuple[str, tuple[slice, slice], Mask]]:
+    """Yield kind, box and pixels within the box of each mark with a score of one half or more."""
+    findings, masks = group_marks(item.verdict, settings)
+    for mark in findings:
+        if mark.score >= _USUAL_SCORE:
+            box = slice(mark.y, mark.y + mark.height), slice(mark.x, mark.x + mark.width)
+            yield mark.kind, box, masks[mark.kind][box]
+
+
+def _f1(seen: Sequence[_Seen], settings: DetectorSettings) -> float:
     counts = PixelCounts()
     for item in seen:
-        counts.add(item.verdict.logits > np.log(threshold / (1 - threshold)), item.truth.mask, 1)
+        found = np.zeros(item.truth.mask.shape, bool)
+        for _, box, own in _kept_marks(item, settings):
+            found[box] |= own
+        counts.add(found, item.truth.mask, 1)
     return counts.f1
 
 
-def _fit_score(seen: Sequence[_Seen], settings: DetectorSettings) -> tuple[float, float, float, float]:
-    """Fit a logistic regression: is a mark with these features a true one?"""
+def _with_score(seen: Sequence[_Seen], threshold: float) -> DetectorSettings:
+    """Fit a logistic regression at this threshold: is a mark with these features a true one?"""
     from sklearn.linear_model import LogisticRegression
 
-    rows, verdicts = [], []
+    settings = DetectorSettings(DRAWN_KINDS, threshold, (0.0, 1.0, 0.0, 0.0))
+    rows, verdicts = [np.zeros((0, 4))], [np.zeros(0, bool)]
     for item in seen:
         near = grown(item.truth.mask, 1)
         for part in separate_marks(item.verdict, settings):
@@ -141,7 +152,7 @@ def _fit_score(seen: Sequence[_Seen], settings: DetectorSettings) -> tuple[float
             verdicts.append(true >= _RIGHT_SHARE * np.bincount(part.labels, minlength=part.count))
     features, right = np.concatenate(rows), np.concatenate(verdicts)
     if right.all() or not right.any():
-        return (0.0, 1.0, 0.0, 0.0)
+        return settings
     model = LogisticRegression(C=1.0, fit_intercept=False, max_iter=1000).fit(features, right)
     one, mean, largest, area = (float(round(weight, 5)) for weight in model.coef_[0])
-    return one, mean, largest, area
+    return replace(settings, score=(one, mean, largest, area))

@@ -17,7 +17,7 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
 _REAL_SHARE: Final = 0.7
 _CLEAN_SHARE: Final = 0.22
-_COLOUR_SHARE: Final = 0.3
+_COLOUR_SHARE: Final = 0.45
 _PANEL_SHARE: Final = 0.12
 # A mark of this many px counts as one pixel each; the pixels of smaller ones count for more, of larger ones for less.
 _USUAL_AREA: Final = 60.0

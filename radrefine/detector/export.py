@@ -75,7 +75,12 @@ def _module_node(module: nn.Module, inputs: list[str], name: str, tensors: list[
             tensors.append(onnx_file.tensor(f"{name}.{part}", values.detach().numpy()))
             inputs = [*inputs, f"{name}.{part}"]
         pads = [int(side) for side in module.padding] * 2
-        attributes = {"kernel_shape": list(module.kernel_size), "strides": list(module.stride), "pads": pads}
+        attributes = {
+            "kernel_shape": list(module.kernel_size),
+            "strides": list(module.stride),
+            "dilations": list(module.dilation),
+            "pads": pads,
+        }
         return onnx_file.node("Conv", inputs, name, attributes)
     if isinstance(module, nn.ReLU):
         return onnx_file.node("Relu", inputs, name)

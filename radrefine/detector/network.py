@@ -17,8 +17,9 @@ KIND_STEP: Final = 4
 class MarkNetwork(nn.Module):
     """Tell, for every pixel, whether it belongs to a mark, and for every 4 x 4 pixels of which kind.
 
-    Two convolutions at each of four scales on the way down, one on the way up, additions instead of concatenations:
-    118,000 parameters and 160 million multiplications for 256 x 256 px.
+    Two convolutions at each of four scales on the way down, one on the way up, additions instead of concatenations.
+    Two more at the coarsest scale look far around, so that bars and frames are seen as wholes: 192,000 parameters and
+    180 million multiplications for 256 x 256 px.
 
     Args:
         widths: Channels at a half, a quarter, an eighth and a sixteenth of the resolution.
@@ -31,6 +32,8 @@ class MarkNetwork(nn.Module):
         self.down2 = nn.Sequential(_layer(half, quarter, stride=2), _layer(quarter, quarter))
         self.down3 = nn.Sequential(_layer(quarter, eighth, stride=2), _layer(eighth, eighth))
         self.down4 = nn.Sequential(_layer(eighth, sixteenth, stride=2), _layer(sixteenth, sixteenth))
+        self.near = _layer(sixteenth, sixteenth, dilation=2)
+        self.far = _layer(sixteenth, sixteenth, dilation=4)
         self.side4 = nn.Conv2d(sixteenth, eighth, 1)
         self.side3 = nn.Conv2d(eighth, quarter, 1)
         self.side2 = nn.Conv2d(quarter, half, 1)
@@ -55,6 +58,8 @@ class MarkNetwork(nn.Module):
         second = self.down2(first)
         third = self.down3(second)
         deep = self.down4(third)
+        deep = deep + self.near(deep)
+        deep = deep + self.far(deep)
         third = self.up3(self.up(self.side4(deep)) + third)
         second = self.up2(self.up(self.side3(third)) + second)
         first = self.up1(self.up(self.side2(second)) + first)
@@ -76,9 +81,11 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _layer(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+def _layer(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )
 
 

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import multiprocessing
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +54,7 @@ class TrainOptions:
     batch_size: int = field(default=16, metadata={"help": "Pictures in a batch."})
     size: int = field(default=192, metadata={"help": "Side of the training pictures in px, a multiple of 16."})
     lr: float = field(default=4e-3, metadata={"help": "Highest learning rate of the one cycle."})
-    round_steps: int = field(default=100, metadata={"help": "Batches between two checkpoints."})
+    round_steps: int = field(default=400, metadata={"help": "Batches between two checkpoints."})
     phantoms: int = field(default=96, metadata={"help": "Phantoms among the backgrounds."})
     workers: int = field(default=1, metadata={"help": "Processes that draw composites; 0 draws them in this one."})
     credit: tuple[str, ...] = field(default=(), metadata={"help": "Source and terms of the backgrounds, for the card."})
@@ -204,7 +206,12 @@ def _batches(train: Backgrounds, state: _State, options: TrainOptions, steps: in
         train, state.hardness.copy(), options.seed, state.rounds, steps * options.batch_size, options.size
     )
     loader: DataLoader[Sample] = DataLoader(
-        data, options.batch_size, num_workers=options.workers, collate_fn=_collate, worker_init_fn=_quiet_worker
+        data,
+        options.batch_size,
+        num_workers=options.workers,
+        collate_fn=_collate,
+        worker_init_fn=_quiet_worker,
+        multiprocessing_context=_worker_context() if options.workers else None,
     )
     for images, kinds, weights in loader:
         scaled = images.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
@@ -213,6 +220,13 @@ def _batches(train: Backgrounds, state: _State, options: TrainOptions, steps: in
 
 def _collate(samples: list[Sample]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+
+
+def _worker_context() -> BaseContext:
+    """Return a way to start workers that does not copy the threads' locks of OpenCV, on which a fork would hang."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([Composites.__module__])
+    return context
 
 
 def _quiet_worker(_: int) -> None:

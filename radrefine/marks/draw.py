@@ -36,8 +36,8 @@ _WEIGHTS = {
     "probe_mark": (2.5, 2),
     "tick": (1.8, 3),
     "arrow": (1.8, 1.5),
-    "colour_overlay": (1.3, 2.5),
-    "ui_bar": (0.8, 2),
+    "colour_overlay": (2, 3),
+    "ui_bar": (1.8, 2.5),
 }
 # Marks that screens keep clear of each other.
 _APART = frozenset({"text", "body_marker", "ui_bar", "probe_mark"})

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from radrefine.artifacts.find import Detection, find_artifacts
+from radrefine.artifacts.find import find_artifacts
 from radrefine.artifacts.outliers import residual_score
 from radrefine.artifacts.regions import FEATURES
 from radrefine.artifacts.scorer import CLASSES, CONTEXT, load_scorer
@@ -76,8 +76,8 @@ def test_a_stroke_filled_in_part_shows_in_the_residual_score() -> None:
     mask = np.zeros(image.shape, bool)
     mask[58:71, 63:66] = True
 
-    assert residual_score(image, mask, Detection([], {}, np.ones_like(mask), 0.0)) > 0.3
-    assert residual_score(speckle(6), mask, Detection([], {}, np.ones_like(mask), 0.0)) < 0.1
+    assert residual_score(image, mask, 0.0) > 0.3
+    assert residual_score(speckle(6), mask, 0.0) < 0.1
 
 
 def test_the_weights_fit_the_features() -> None:

@@ -18,6 +18,7 @@ from radrefine.artifacts.learned import (
     Verdict,
     find_learned,
     group_marks,
+    strongest_doubt,
     weights_hash,
 )
 from radrefine.errors import SourceError, UsageError
@@ -126,17 +127,31 @@ def test_both_detectors_report_a_mark_once() -> None:
     mask[2:6, 2:6] = True
     other = np.zeros((20, 20), bool)
     other[10:14, 10:14] = True
-    everywhere = np.ones((20, 20), bool)
-    first = Detection([Finding("text", 2, 2, 4, 4, 0.9, "learned")], {"text": mask}, everywhere)
+    first = Detection([Finding("text", 2, 2, 4, 4, 0.9, "learned")], {"text": mask}, (20, 20), 0.4)
     second = Detection(
         [Finding("caliper", 2, 2, 4, 4, 0.6, "ncc"), Finding("caliper", 10, 10, 4, 4, 0.7, "ncc")],
         {"caliper": mask | other},
-        everywhere,
+        (20, 20),
+        0.2,
     )
     merged = merge_detections(first, second)
 
     assert [(found.kind, found.detector) for found in merged.findings] == [("text", "learned"), ("caliper", "ncc")]
     np.testing.assert_array_equal(merged.masks["caliper"], other)
+    assert merged.doubt == 0.2
+
+
+def test_doubt_is_what_looks_most_like_a_mark_away_from_those_found() -> None:
+    logits = np.full((20, 20), -9.0, np.float32)
+    logits[4:8, 4:9] = 9
+    logits[9, 6] = 5  # the soft rim of the mark
+    logits[15, 15] = -1.0
+
+    mask = np.zeros((20, 20), bool)
+    mask[4:8, 4:9] = True
+    assert strongest_doubt(logits, {"text": mask}) == pytest.approx(1 / (1 + np.e))
+    assert strongest_doubt(logits, {}) == pytest.approx(1 / (1 + np.exp(-9)))
+    assert strongest_doubt(logits, {"text": np.ones((20, 20), bool)}) < 1e-9
 
 
 def test_weights_and_detector_are_part_of_the_recipe(tmp_path: Path) -> None:

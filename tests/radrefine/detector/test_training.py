@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,15 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
     np.testing.assert_array_equal(_weights(whole.network), _weights(parts.network))
     losses = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("whole", "parts")]
     assert [line.rsplit(",", 1)[0] for line in losses[0]] == [line.rsplit(",", 1)[0] for line in losses[1]]
+
+
+def test_workers_draw_the_same_pictures_and_do_not_hang_on_the_threads_of_opencv(tmp_path: Path) -> None:
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((600, 600), np.uint8), (0, 0), 3.0)  # a fork would copy its locked threads
+    one = train_detector(tmp_path / "one", replace(TINY, steps=2, round_steps=2))
+    other = train_detector(tmp_path / "other", replace(TINY, steps=2, round_steps=2, workers=1))
+
+    np.testing.assert_array_equal(_weights(one.network), _weights(other.network))
 
 
 def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:

@@ -6,14 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from radrefine.artifacts.learned import (
-    DetectorSettings,
-    MarkDetector,
-    Verdict,
-    group_marks,
-    score_features,
-    separate_marks,
-)
+from radrefine.artifacts.learned import MarkDetector
+from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, score_features, separate_marks
 from radrefine.bench.scores import ObjectCounts, PixelCounts, grown
 from radrefine.detector.backgrounds import Backgrounds
 from radrefine.detector.dataset import draw_composite

@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from radrefine.artifacts.learned import DetectorSettings, MarkDetector
+from radrefine.artifacts.learned import MarkDetector
+from radrefine.artifacts.verdict import DetectorSettings
 from radrefine.detector.calibration import Figures, calibrate, measure
 from radrefine.detector.export import check_export, to_onnx
 from radrefine.detector.network import MarkNetwork, count_parameters

@@ -10,17 +10,7 @@ import pytest
 
 from radrefine.artifacts.detect import detect_marks, merge_detections
 from radrefine.artifacts.find import Detection
-from radrefine.artifacts.learned import (
-    MAX_SIDE,
-    WEIGHTS,
-    DetectorSettings,
-    MarkDetector,
-    Verdict,
-    find_learned,
-    group_marks,
-    strongest_doubt,
-    weights_hash,
-)
+from radrefine.artifacts.learned import MAX_SIDE, WEIGHTS, MarkDetector, find_learned, weights_hash
 from radrefine.errors import SourceError, UsageError
 from radrefine.marks import MarkedImage, draw_marks
 from radrefine.phantoms import make_phantom
@@ -28,8 +18,6 @@ from radrefine.records import Finding
 from radrefine.refine import RefineOptions, refine_image
 from radrefine.schema import KINDS
 from radrefine.work import refine_recipe
-
-SETTINGS = DetectorSettings(KINDS[:-1], 0.5, (0.0, 1.0, 0.0, 0.0))
 
 
 def _marked(count: int = 6) -> Iterator[MarkedImage]:
@@ -96,32 +84,6 @@ def test_a_picture_beyond_the_longest_side_is_seen_smaller() -> None:
     assert verdict.logits.shape == image.shape and verdict.step == 8
 
 
-def test_letters_of_a_word_are_one_mark_and_calipers_far_apart_are_two() -> None:
-    logits = np.full((60, 60), -9.0, np.float32)
-    kinds = np.zeros((60, 60), np.uint8)
-    logits[10:16, 10:13] = logits[10:16, 16:19] = 9
-    kinds[:30] = KINDS.index("text")
-    logits[40:45, 5:10] = logits[40:45, 40:45] = 9
-    findings, masks = group_marks(Verdict(logits, kinds, 1), SETTINGS)
-
-    assert sorted((found.kind, found.x, found.width) for found in findings) == [
-        ("caliper", 5, 5),
-        ("caliper", 40, 5),
-        ("text", 10, 9),
-    ]
-    assert masks["text"].sum() == 36 and masks["caliper"].sum() == 50
-
-
-def test_a_small_patch_has_one_kind() -> None:
-    logits = np.full((20, 20), -9.0, np.float32)
-    logits[4:8, 4:9] = 9
-    kinds = np.zeros((20, 20), np.uint8)
-    kinds[:, 8] = 2
-    (found,) = group_marks(Verdict(logits, kinds, 1), SETTINGS)[0]
-
-    assert found.kind == "caliper" and (found.width, found.height) == (5, 4)
-
-
 def test_both_detectors_report_a_mark_once() -> None:
     mask = np.zeros((20, 20), bool)
     mask[2:6, 2:6] = True
@@ -139,19 +101,6 @@ def test_both_detectors_report_a_mark_once() -> None:
     assert [(found.kind, found.detector) for found in merged.findings] == [("text", "learned"), ("caliper", "ncc")]
     np.testing.assert_array_equal(merged.masks["caliper"], other)
     assert merged.doubt == 0.2
-
-
-def test_doubt_is_what_looks_most_like_a_mark_away_from_those_found() -> None:
-    logits = np.full((20, 20), -9.0, np.float32)
-    logits[4:8, 4:9] = 9
-    logits[9, 6] = 5  # the soft rim of the mark
-    logits[15, 15] = -1.0
-
-    mask = np.zeros((20, 20), bool)
-    mask[4:8, 4:9] = True
-    assert strongest_doubt(logits, {"text": mask}) == pytest.approx(1 / (1 + np.e))
-    assert strongest_doubt(logits, {}) == pytest.approx(1 / (1 + np.exp(-9)))
-    assert strongest_doubt(logits, {"text": np.ones((20, 20), bool)}) < 1e-9
 
 
 def test_weights_and_detector_are_part_of_the_recipe(tmp_path: Path) -> None:

@@ -1,0 +1,177 @@
+"""Read marks out of what the network says of every pixel: kind, box, score and pixels of each."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radrefine.records import Finding, Mask
+
+_NAME: Final = "learned"
+
+# In a connected patch of up to this many px, or where this share agrees, all pixels take the kind of the majority.
+_SMALL_PATCH: Final = 40
+_MAJORITY: Final = 0.7
+# Letters of one word and dots of one line are nearer to each other than this, px.
+_REACH: Final = {"dotted_line": 7, "text": 5, "body_marker": 7, "ui_bar": 5, "colour_overlay": 5}
+_USUAL_REACH: Final = 3
+# The soft rim of a mark that was found is no doubt, px; nor does a probability need more digits than this logit gives.
+_RIM: Final = 7
+_SURE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """What goes with the weights; the fields of `mark_detector.json`.
+
+    Attributes:
+        kinds: Kind of each channel of the second output.
+        threshold: Probability from which a pixel belongs to a mark.
+        score: Weights of a mark's score: constant, mean logit, largest logit, logarithm of the area in px.
+    """
+
+    kinds: tuple[str, ...]
+    threshold: float
+    score: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the network says of a picture.
+
+    Attributes:
+        logits: (H, W) float32, logits of "mark".
+        kinds: Coarser map of uint8 indices into `DetectorSettings.kinds`.
+        step: Pixels of the picture along one side of a cell of `kinds`.
+    """
+
+    logits: NDArray[np.float32]
+    kinds: NDArray[np.uint8]
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class KindPixels:
+    """The pixels of all marks of one kind.
+
+    Attributes:
+        kind: One of `radrefine.schema.KINDS`.
+        rows: (N,) rows.
+        columns: (N,) columns.
+        labels: (N,) number of the mark that each belongs to, from 0.
+        count: Marks.
+    """
+
+    kind: str
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    labels: NDArray[np.int32]
+    count: int
+
+
+def group_marks(verdict: Verdict, settings: DetectorSettings) -> tuple[list[Finding], dict[str, Mask]]:
+    """Group the pixels of marks into marks with kind, box and score.
+
+    Args:
+        verdict: What the network says.
+        settings: Threshold and weights of the score.
+
+    Returns:
+        The marks, and one (H, W) bool mask per kind that was found.
+    """
+    findings: list[Finding] = []
+    masks: dict[str, Mask] = {}
+    for part in separate_marks(verdict, settings):
+        mask = np.zeros(verdict.logits.shape, bool)
+        mask[part.rows, part.columns] = True
+        masks[part.kind] = mask
+        scores = 1 / (1 + np.exp(-score_features(part, verdict.logits) @ np.asarray(settings.score)))
+        findings += [
+            Finding(part.kind, *box, round(float(score), 4), _NAME, removed=False)
+            for box, score in zip(_boxes(part), scores, strict=True)
+        ]
+    return findings, masks
+
+
+def separate_marks(verdict: Verdict, settings: DetectorSettings) -> list[KindPixels]:
+    """Return the pixels above the threshold, by kind and mark.
+
+    Pixels that touch make a patch; the pixels of a patch agree on a kind where it is small or most of them do. Patches
+    of one kind that lie as near as letters of a word or dots of a line make one mark.
+    """
+    mask = verdict.logits > np.float32(np.log(settings.threshold / (1 - settings.threshold)))
+    places = np.flatnonzero(mask)
+    if not places.size:
+        return []
+    rows, columns = np.divmod(places, mask.shape[1])
+    patches = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1]
+    patch = np.asarray(patches[rows, columns], np.int32)
+    bottom, right = (side - 1 for side in verdict.kinds.shape)
+    cells = (
+        np.minimum((rows / verdict.step).astype(np.intp), bottom),
+        np.minimum((columns / verdict.step).astype(np.intp), right),
+    )
+    kinds = _agreed_kinds(patch, verdict.kinds[cells], len(settings.kinds))
+    parts = []
+    for index in np.unique(kinds):
+        own = kinds == index
+        kind = settings.kinds[index]
+        labels, count = _near_each_other(rows[own], columns[own], _REACH.get(kind, _USUAL_REACH))
+        parts.append(KindPixels(kind, rows[own], columns[own], labels, count))
+    return parts
+
+
+def score_features(part: KindPixels, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what the score of each mark is made of, (count, 4): 1, mean logit, largest logit, log of its area."""
+    values = logits[part.rows, part.columns]
+    area = np.bincount(part.labels, minlength=part.count)
+    mean = np.bincount(part.labels, values, minlength=part.count) / area
+    largest = np.full(part.count, -np.inf)
+    np.maximum.at(largest, part.labels, values)
+    return np.column_stack([np.ones(part.count), mean, largest, np.log(area)])
+
+
+def strongest_doubt(logits: NDArray[np.float32], masks: dict[str, Mask]) -> float:
+    """Return the probability of the pixel most like a mark among those away from what was found, 0 to 1.
+
+    Args:
+        logits: (H, W).
+        masks: One (H, W) bool mask per kind of mark that was found.
+    """
+    if not masks:
+        strongest = logits.max()
+    else:
+        found = np.logical_or.reduce(list(masks.values())).astype(np.uint8)
+        away = cv2.dilate(found, np.ones((_RIM, _RIM), np.uint8)) == 0
+        strongest = logits.max(where=away, initial=-_SURE)
+    return float(1 / (1 + np.exp(-np.clip(strongest, -_SURE, _SURE))))
+
+
+def _agreed_kinds(patch: NDArray[np.int32], kinds: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    votes = np.bincount(patch * count + kinds, minlength=(int(patch.max()) + 1) * count).reshape(-1, count)
+    total = votes.sum(axis=1)
+    agreed = (votes.max(axis=1) >= _MAJORITY * total) | (total <= _SMALL_PATCH)
+    return np.where(agreed[patch], votes.argmax(axis=1)[patch], kinds).astype(np.uint8)
+
+
+def _near_each_other(rows: NDArray[np.intp], columns: NDArray[np.intp], reach: int) -> tuple[NDArray[np.int32], int]:
+    """Number pixels so that those within `reach` px share a number; return it for each, and how many there are."""
+    top, left = int(rows.min()), int(columns.min())
+    part = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), np.uint8)
+    part[rows - top, columns - left] = 1
+    near = cv2.dilate(part, np.ones((reach, reach), np.uint8))
+    count, labels = cv2.connectedComponents(near, connectivity=8)
+    return np.asarray(labels[rows - top, columns - left] - 1, np.int32), count - 1
+
+
+def _boxes(part: KindPixels) -> list[tuple[int, int, int, int]]:
+    """Return x, y, width and height of each mark."""
+    low = np.full((2, part.count), np.iinfo(np.int64).max)
+    high = np.zeros((2, part.count), np.int64)
+    for axis, places in enumerate((part.columns, part.rows)):
+        np.minimum.at(low[axis], part.labels, places)
+        np.maximum.at(high[axis], part.labels, places)
+    size = high - low + 1
+    return [(int(x), int(y), int(w), int(h)) for x, y, w, h in np.stack([*low, *size], axis=1)]

@@ -8,8 +8,11 @@ import numpy as np
 from radrefine.errors import UsageError
 from radrefine.records import Image, Mask
 
-Method = Literal["telea", "navier-stokes"]
-_FLAGS: Final = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}
+Method = Literal["telea", "navier-stokes", "biharmonic"]
+
+_FLAGS: Final = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS, "biharmonic": cv2.INPAINT_NS}
+# A crop with more masked pixels than this would take seconds to solve, and far from its rim no fill is true.
+_MOST_SOLVED: Final = 4000
 
 
 def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int = 3) -> Image:
@@ -20,8 +23,10 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int =
     Args:
         image: (H, W) or (H, W, 3), uint8.
         mask: (H, W) bool, True = fill.
-        method: `telea` (Telea, Journal of Graphics Tools 2004) or `navier-stokes` (Bertalmio et al., CVPR 2001).
-        radius: Neighbourhood in px, 1 or more.
+        method: `telea` (Telea, Journal of Graphics Tools 2004), `navier-stokes` (Bertalmio et al., CVPR 2001) or
+            `biharmonic` (Damelin and Hoang, 2018), the truest of the three and the slowest; holes too large for it
+            are filled by `navier-stokes`.
+        radius: Neighbourhood in px, 1 or more; `biharmonic` has none.
 
     Returns:
         A new image of the same shape.
@@ -44,6 +49,20 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int =
     for x, y, width, height, _ in stats[1:count]:
         crop = slice(y, y + height), slice(x, x + width)
         hole = mask[crop]
-        result = cv2.inpaint(np.ascontiguousarray(image[crop]), hole.astype(np.uint8), radius, _FLAGS[method])
+        if method == "biharmonic" and np.count_nonzero(hole) <= _MOST_SOLVED and not hole.all():
+            result = _solve(image[crop], hole)
+        else:
+            part = np.ascontiguousarray(image[crop])
+            result = np.asarray(cv2.inpaint(part, hole.astype(np.uint8), radius, _FLAGS[method]), np.uint8)
         filled[crop][hole] = result[hole]
     return filled
+
+
+def _solve(part: Image, hole: Mask) -> Image:
+    """Fill by the surface whose Laplacian is as smooth as its rim allows."""
+    from skimage.restoration import inpaint_biharmonic
+
+    if part.ndim == 3 and (part == part[..., :1]).all():  # grey in three channels is solved once
+        return np.repeat(_solve(part[..., 0], hole)[..., None], 3, axis=2)
+    smooth = inpaint_biharmonic(part, hole, channel_axis=2 if part.ndim == 3 else None)
+    return np.rint(np.clip(smooth, 0, 1) * 255).astype(np.uint8)

@@ -35,7 +35,7 @@ class RefineOptions:
 
     remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
     min_score: float = field(default=0.5, metadata={"help": "Leave marks below this score (0 to 1) in place."})
-    method: Method = field(default="telea", metadata={"help": "Fill: telea or navier-stokes."})
+    method: Method = field(default="telea", metadata={"help": "Fill: telea, navier-stokes or biharmonic."})
     radius: int = field(default=3, metadata={"help": "Neighbourhood of the fill in px."})
     detector: Detector = field(default="classical", metadata={"help": "What finds marks: learned, classical or both."})
     weights: str = field(default="", metadata={"help": "Weights of your own for the learned detector, an ONNX file."})

@@ -1,6 +1,6 @@
 """Measure what cleaning leaves of the label leak: can a classifier still tell which pictures carried marks?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,21 +61,43 @@ def measure_leak(
     Raises:
         UsageError: Too few backgrounds.
     """
-    if len(backgrounds) < 4:
-        raise UsageError(f"the leak needs 4 clean images or more, got {len(backgrounds)}; name a fuller --clean")
     ways = {"before": None, **removers}
     rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ways}
-    for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        pair = _draw(backgrounds[number % len(backgrounds)], rng, size)
+    for number, pair in enumerate(draw_pairs(backgrounds, count, size=size, seed=seed), start=1):
         for name, remover in ways.items():
             for image in (pair.image, pair.clean):
                 rows[name].append(texture_features(image if remover is None else remover(image)[1]))
-        progress(Progress("leak", number + 1, count))
-    train = (np.arange(count) % len(backgrounds) % 2 == 0).repeat(2)
-    marked = np.tile([True, False], count)
-    scores = {name: _auroc(np.stack(features), marked, train) for name, features in rows.items()}
-    return LeakReport(int((~train).sum()), scores.pop("before"), scores)
+        progress(Progress("leak", number, count))
+    scores = {name: tell_apart(np.stack(features), len(backgrounds)) for name, features in rows.items()}
+    return LeakReport(2 * int((~_trains(count, len(backgrounds))).sum()), scores.pop("before"), scores)
+
+
+def draw_pairs(backgrounds: Sequence[Image], count: int, *, size: int = 256, seed: int = 0) -> Iterator[MarkedImage]:
+    """Yield pictures with a measurement, half of them also with text, over the backgrounds in turn.
+
+    Raises:
+        UsageError: Fewer than 4 backgrounds.
+    """
+    if len(backgrounds) < 4:
+        raise UsageError(f"the leak needs 4 clean images or more, got {len(backgrounds)}; name a fuller --clean")
+    for number in range(count):
+        yield _draw(backgrounds[number % len(backgrounds)], np.random.default_rng([seed, number]), size)
+
+
+def tell_apart(features: NDArray[np.float64], backgrounds: int) -> float:
+    """Return the AUROC of a classifier that tells marked pictures from unmarked ones.
+
+    Args:
+        features: (2 * count, F) `texture_features`, of a marked picture and its unmarked twin in turn, in the order of
+            `draw_pairs`.
+        backgrounds: How many backgrounds the pairs were drawn on; even ones train, odd ones test.
+    """
+    train = _trains(len(features) // 2, backgrounds).repeat(2)
+    return _auroc(features, np.arange(len(features)) % 2 == 0, train)
+
+
+def _trains(count: int, backgrounds: int) -> NDArray[np.bool_]:
+    return np.asarray(np.arange(count) % backgrounds % 2 == 0)
 
 
 def texture_features(image: Image) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -12,9 +12,8 @@ from radrefine.bench.baselines import Remover
 from radrefine.bench.cases import Case
 from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
 from radrefine.images import decode_image, encode_png
-from radrefine.inpaint import inpaint
+from radrefine.inpaint import Method, inpaint
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
-from radrefine.records import Image
 
 TOLERANCES = (1, 3)
 """Distances in px within which a found pixel and a true one agree."""
@@ -88,13 +87,13 @@ def run_bench(
         One report per remover, and one per fill (`oracle mask, <fill>`) where the clean images are known.
     """
     reports = {name: BenchReport(name) for name in methods}
-    oracles = {name: BenchReport(f"oracle mask, {name}") for name in ("telea", "navier-stokes", "biharmonic")}
+    oracles = {name: BenchReport(f"oracle mask, {name}") for name in get_args(Method)}
     for done, case in enumerate(cases, start=1):
         for name, remover in methods.items():
             _judge(case, remover, reports[name])
         if case.clean is not None and case.truth.any():
             for name, report in oracles.items():
-                report.fills.append(hole_fidelity(_fill(case, name), case.clean, case.truth))
+                report.fills.append(hole_fidelity(inpaint(case.image, case.truth, method=name), case.clean, case.truth))
         progress(Progress("bench", done, total))
     return [*reports.values(), *(report for report in oracles.values() if report.fills)]
 
@@ -122,18 +121,6 @@ def _judge(case: Case, remover: Remover, report: BenchReport) -> None:
     report.objects.add(mask, counted, case.boxes)
     if case.clean is not None:
         report.fills.append(hole_fidelity(filled, case.clean, case.truth))
-
-
-def _fill(case: Case, name: str) -> Image:
-    if name == "telea":
-        return inpaint(case.image, case.truth)
-    if name == "navier-stokes":
-        return inpaint(case.image, case.truth, method="navier-stokes")
-    from skimage.restoration import inpaint_biharmonic
-
-    axis = 2 if case.image.ndim == 3 else None
-    smooth = inpaint_biharmonic(case.image, case.truth, split_into_regions=True, channel_axis=axis)
-    return np.rint(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
 
 
 def _rounded(value: float, digits: int = 3) -> float | None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from radrefine.errors import UsageError
-from radrefine.inpaint import inpaint
 from radrefine.records import Image
 from radrefine.refine import RefineOptions, refine_image
 
@@ -82,23 +81,6 @@ def test_wrong_options_name_the_flag() -> None:
         RefineOptions(remove=("caliperr",))
     with pytest.raises(UsageError, match="--min-score"):
         RefineOptions(min_score=2)
-
-
-def test_a_fill_of_a_constant_image_is_nearly_constant() -> None:
-    mask = np.zeros((40, 60), bool)
-    mask[10:20, 30:34] = mask[2, 2] = True
-
-    filled = inpaint(np.where(mask, 255, 77).astype(np.uint8), mask)
-    # OpenCV's Telea rounds along the way; two grey levels is what it leaves.
-    assert np.abs(filled.astype(int) - 77).max() <= 2
-
-
-def test_a_fill_on_crops_equals_a_fill_of_the_whole_image() -> None:
-    image, mask = _speckle(5), np.zeros((128, 128), bool)
-    mask[60:64, 20:50] = mask[100:103, 100:103] = True
-
-    whole = cv2.inpaint(image, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    np.testing.assert_array_equal(inpaint(image, mask)[mask], whole[mask])
 
 
 def test_real_images_lose_their_labels(shared_data: Path) -> None:

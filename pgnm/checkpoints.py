@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pgnm.config import Recipe
+from pgnm.config import JUDGED_SHARE, Recipe
 from pgnm.errors import RunError, UsageError
 from pgnm.files import atomic_path, write_bytes, write_json, write_text
 from pgnm.policy import NoisePolicy
@@ -35,8 +35,6 @@ POLICY_FILE: Final = "policy.safetensors"
 METRICS_FILE: Final = "metrics.csv"
 RECIPE_FILE: Final = "recipe.yaml"
 STATE_FILE: Final = "state/last.pt"
-
-_RATIO = 224 / 256
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class RunInfo:
         size: Side of the input, px.
         mean: Mean of the intensities, in [0, 1].
         std: Standard deviation of the intensities.
+        crop_min: Smallest share of an image that training cropped to; where it is 1, the whole image is judged too.
         stage: pretrain or finetune.
         policy: What drew the noise masks in pretraining; `none` otherwise.
         grid: Side of the mask grid; 0 without a policy.
@@ -65,6 +64,7 @@ class RunInfo:
     size: int
     mean: float
     std: float
+    crop_min: float = 0.08
     stage: str = "finetune"
     policy: str = "none"
     grid: int = 0
@@ -207,8 +207,8 @@ def _timm_config(model: nn.Module, info: RunInfo) -> dict[str, Any]:
         "input_size": shape,
         "fixed_input_size": bool(defaults.get("fixed_input_size", False)),
         "interpolation": "bilinear",
-        "crop_pct": _RATIO,
-        "crop_mode": "center",
+        "crop_pct": JUDGED_SHARE if info.crop_min < 1 else 1.0,
+        "crop_mode": "center" if info.crop_min < 1 else "squash",
         "mean": [info.mean] * 3,
         "std": [info.std] * 3,
         "num_classes": len(info.class_names),

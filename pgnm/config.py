@@ -22,6 +22,8 @@ OBJECTIVES: Final = ("paper", "reinforce", "pathwise")
 IMAGE_AUGMENTS: Final = ("autoaugment", "randaugment", "augmix")
 BATCH_AUGMENTS: Final = ("cutmix", "mixup")
 DEFAULT_RECIPE: Final = {"pretrain": "laptop", "finetune": "laptop_finetune"}
+JUDGED_SHARE: Final = 224 / 256
+"""Share of the shorter side that evaluation sees: the paper takes the central 224 px of 256 (section 1.4)."""
 
 PRETRAIN_ONLY: Final = frozenset(
     {

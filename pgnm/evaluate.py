@@ -212,6 +212,7 @@ def loading_recipe(info: RunInfo, options: EvalOptions) -> Recipe:
         size=info.size,
         mean=info.mean,
         std=info.std,
+        crop_min=info.crop_min,
         batch_size=max(2, options.batch_size),
         workers=options.workers,
         seed=options.seed,

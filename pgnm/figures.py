@@ -112,6 +112,6 @@ def _read(split: Split, paths: Sequence[str], info: RunInfo) -> NDArray:
     """Return the images at `paths` as the model sees them, grey, (N, H, W) floats in [0, 1]."""
     rows = split.test.set_index("path").loc[list(paths)].reset_index()
     few = Split(split.folder, split.root, split.class_names, rows, rows, rows, split.hashes)
-    recipe = Recipe(stage="finetune", size=info.size, mean=0.0, std=1.0, workers=0)
+    recipe = Recipe(stage="finetune", size=info.size, mean=0.0, std=1.0, crop_min=info.crop_min, workers=0)
     images = torch.cat([images for images, _, _ in build_loader(few, "test", recipe)])
     return images.mean(dim=1).numpy()

@@ -6,11 +6,9 @@ import numpy as np
 from PIL import Image as PillowImage
 from torchvision.transforms import InterpolationMode, v2
 
-from pgnm.config import Recipe
+from pgnm.config import JUDGED_SHARE, Recipe
 from pgnm.data.images import Image
 
-# The paper evaluates on the central 224 of images resized to 256 (section 1.4).
-_RESIZE_RATIO = 256 / 224
 _RANDAUGMENT_MAGNITUDE = 9
 _AUGMIX_SEVERITY = 3
 _BILINEAR = InterpolationMode.BILINEAR
@@ -38,18 +36,18 @@ def train_transform(recipe: Recipe) -> Transform:
 
 
 def eval_transform(recipe: Recipe) -> Transform:
-    """Build the evaluation transform: resize the shorter side to 256/224 of the size, take the centre."""
-    steps = [
-        v2.Resize(round(recipe.size * _RESIZE_RATIO), interpolation=_BILINEAR, antialias=True),
-        v2.CenterCrop(recipe.size),
-    ]
-    return _OnPillow(v2.Compose(steps))
+    """Build the evaluation transform: the centre of the image, or all of it where training does not crop."""
+    side = recipe.size
+    if recipe.crop_min == 1:
+        return _OnPillow(v2.Resize((side, side), interpolation=_BILINEAR, antialias=True))
+    shorter = v2.Resize(round(side / JUDGED_SHARE), interpolation=_BILINEAR, antialias=True)
+    return _OnPillow(v2.Compose([shorter, v2.CenterCrop(side)]))
 
 
 class _OnPillow:
     """Applies a torchvision transform to arrays; a class, so that loader processes can be given it."""
 
-    def __init__(self, compose: v2.Compose) -> None:
+    def __init__(self, compose: v2.Transform | v2.Compose) -> None:
         self._compose = compose
 
     def __call__(self, image: Image) -> Image:

@@ -1,5 +1,6 @@
 """Run folders: what is written is read back, by pgnm and by plain timm."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,19 @@ def test_timm_loads_the_run_folder_with_the_same_logits(run: Path) -> None:
 
 def test_the_record_of_the_run_is_read_back(run: Path) -> None:
     assert load_classifier(run)[1] == INFO
+
+
+@pytest.mark.parametrize(("crop_min", "shown"), [(0.08, (0.875, "center")), (1.0, (1.0, "squash"))])
+def test_plain_timm_is_told_how_much_of_an_image_to_show(
+    tmp_path: Path, crop_min: float, shown: tuple[float, str]
+) -> None:
+    info = replace(INFO, crop_min=crop_min)
+    save_classifier(tmp_path, create_classifier(info.model, len(info.class_names), size=info.size), info)
+    theirs = timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
+    config = timm.data.resolve_data_config(model=theirs)
+
+    assert (config["crop_pct"], config["crop_mode"]) == shown
+    assert load_classifier(tmp_path)[1] == info
 
 
 def test_a_model_with_a_fixed_size_is_loaded_with_the_size_it_was_trained_at(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pgnm.config import Recipe
 from pgnm.data import build_loader, decode_image, load_split
 from pgnm.data.images import ImageStore
 from pgnm.data.loader import seeded
-from pgnm.data.transforms import train_transform
+from pgnm.data.transforms import eval_transform, train_transform
 from pgnm.errors import LeakageError, SplitError
 
 MakeSplit = Callable[..., Path]
@@ -162,6 +162,16 @@ def test_a_grey_image_is_augmented_as_its_colour_copy(augment: str) -> None:
             three = transform(np.repeat(grey[..., None], 3, axis=2))
         rounding = 1 if augment == "augmix" else 0  # it blends in floating point
         assert np.abs(one[..., None].astype(int) - three).max() <= rounding
+
+
+def test_evaluation_sees_the_centre_where_training_crops_and_the_whole_image_where_it_does_not() -> None:
+    image = np.zeros((64, 96), np.uint8)
+    image[:, :8] = image[:, -8:] = 255
+    cropped = eval_transform(Recipe(size=32, grid=4))(image)
+    whole = eval_transform(Recipe(size=32, grid=4, crop_min=1.0))(image)
+
+    assert cropped.shape == whole.shape == (32, 32)
+    assert cropped.max() == 0 and whole[:, :2].min() > 200 and whole[:, -2:].min() > 200
 
 
 def test_mixed_batches_have_soft_targets(make_split: MakeSplit) -> None:

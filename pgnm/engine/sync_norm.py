@@ -1,9 +1,26 @@
 """Batch norm over the batches of all processes, on the CPU as well."""
 
+from typing import Any
+
 import torch
-import torch.distributed.nn.functional as collective
 from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum a tensor over all processes; every process's gradient reaches every summand."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -19,7 +36,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         axes = [axis for axis in range(input.ndim) if axis != 1]
         values = input.float()
         moments = torch.stack([values.mean(axes), values.square().mean(axes)])
-        mean, square = collective.all_reduce(moments) / torch.distributed.get_world_size()
+        mean, square = _SumOverProcesses.apply(moments) / torch.distributed.get_world_size()
         variance = square - mean * mean
         self._remember(mean.detach(), variance.detach(), input.numel() // input.shape[1])
         shape = [1, -1] + [1] * (input.ndim - 2)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,8 @@ from radrefine.errors import SourceError, UsageError
 from radrefine.images import decode_image
 from radrefine.inpaint import inpaint
 from radrefine.phantoms import PHANTOMS, make_phantom
+
+T = TypeVar("T")
 
 _SUFFIXES: Final = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _SCENES: Final = tuple(name for name in PHANTOMS if name.startswith("US/"))
@@ -29,11 +31,13 @@ class Backgrounds:
         real: (H, W) uint8 pictures from folders.
         phantoms: (H, W) uint8 phantoms.
         sources: Name of each folder and how many pictures it gave.
+        names: `folder/file` of each of `real`.
     """
 
     real: tuple[NDArray[np.uint8], ...]
     phantoms: tuple[NDArray[np.uint8], ...]
     sources: tuple[tuple[str, int], ...]
+    names: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> tuple[NDArray[np.uint8], ...]:
@@ -68,6 +72,7 @@ def load_backgrounds(
     if not kept and (not scenes or phantoms < 1):
         raise UsageError("no backgrounds are left to train on; name more --backgrounds or leave out less")
     pictures = [picture for folder in kept for picture in _read_folder(folder)]
+    names = [f"{folder.name}/{path.relative_to(folder)}" for folder in kept for path in _list_images(folder)]
     sources = tuple((folder.name, len(_list_images(folder))) for folder in kept)
     count = phantoms if scenes else 0
     made = [
@@ -76,13 +81,14 @@ def load_backgrounds(
     ]
     sources += (("phantoms", count),)
     return (
-        Backgrounds(_part(pictures, held_out=False), _part(made, held_out=False), sources),
-        Backgrounds(_part(pictures, held_out=True), _part(made, held_out=True), sources),
+        Backgrounds(_rest(pictures), _rest(made), sources, _rest(names)),
+        Backgrounds(tuple(pictures[::_HELD_OUT]), tuple(made[::_HELD_OUT]), sources, tuple(names[::_HELD_OUT])),
     )
 
 
-def _part(pictures: Sequence[NDArray[np.uint8]], *, held_out: bool) -> tuple[NDArray[np.uint8], ...]:
-    return tuple(picture for number, picture in enumerate(pictures) if (number % _HELD_OUT == 0) == held_out)
+def _rest(items: Sequence[T]) -> tuple[T, ...]:
+    """Return what is not held out."""
+    return tuple(item for number, item in enumerate(items) if number % _HELD_OUT)
 
 
 def _named(name: str, words: Sequence[str]) -> bool:

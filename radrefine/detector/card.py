@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+
 from radrefine.artifacts.learned import MarkDetector
 from radrefine.artifacts.verdict import DetectorSettings
 from radrefine.detector.calibration import Figures, calibrate, measure
@@ -14,14 +16,15 @@ from radrefine.marks import DRAWN_KINDS
 
 WEIGHTS_NAME = "mark_detector.onnx"
 CARD_NAME = "card.md"
+BACKGROUNDS_NAME = "backgrounds.csv"
 
 
 def write_detector(trained: TrainedDetector, out: Path, options: TrainOptions, *, pictures: int = 240) -> Figures:
-    """Write weights, settings and card into `out`.
+    """Write weights, settings, card and the names of the backgrounds into `out`.
 
     Args:
         trained: The network and its backgrounds.
-        out: Folder to write `mark_detector.onnx`, `mark_detector.json` and `card.md` into.
+        out: Folder to write `mark_detector.onnx`, `mark_detector.json`, `card.md` and `backgrounds.csv` into.
         options: What it was trained with.
         pictures: Composites for the calibration, and as many others for the figures of the card.
 
@@ -40,8 +43,16 @@ def write_detector(trained: TrainedDetector, out: Path, options: TrainOptions, *
     settings = calibrate(MarkDetector(path), unseen, count=pictures, seed=options.seed)
     write_json(path.with_suffix(".json"), asdict(settings))
     figures = measure(MarkDetector(path), unseen, count=pictures, seed=options.seed)
+    write_text(out / BACKGROUNDS_NAME, _names(trained))
     write_text(out / CARD_NAME, detector_card(trained, options, settings, figures, len(weights), difference))
     return figures
+
+
+def _names(trained: TrainedDetector) -> str:
+    """Return a row per real background: which folder and file, and for what it was used."""
+    rows = [(name, "training") for name in trained.training.names]
+    rows += [(name, "validation") for name in trained.validation.names]
+    return pd.DataFrame(sorted(rows), columns=["picture", "used_for"]).to_csv(index=False)
 
 
 def detector_card(
@@ -81,6 +92,8 @@ OpenCV, which repeats torch's logits to {difference:.0e}. A pixel belongs to a m
 Composites of drawn marks, made on the fly, over these clean pictures; one in six of them was kept for validation:
 
 {sources}
+
+`{BACKGROUNDS_NAME}` names the pictures.
 {credits}{left_out}
 {started}{trained.steps:,} batches of {options.batch_size} pictures of {options.size} px, seed {options.seed}, in \
 {trained.minutes:.0f} minutes. No picture with real marks was trained on.

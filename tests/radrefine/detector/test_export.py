@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -50,12 +51,17 @@ def test_an_unknown_layer_is_named() -> None:
 
 def test_the_command_trains_and_writes_weights_settings_and_card(tmp_path: Path) -> None:
     out = tmp_path / "detector"
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64), 60 + number, np.uint8))
     arguments = ["train-detector", "--out", str(out), "--steps", "2", "--batch-size", "2", "--size", "48"]
+    arguments += ["--backgrounds", str(tmp_path)]
     arguments += ["--phantoms", "6", "--workers", "0", "--device", "cpu", "--pictures", "6"]
     done = CliRunner().invoke(app, [*arguments, "--quiet", "--json"])
 
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["steps"] == 2
     assert "phantoms: 6 pictures" in (out / "card.md").read_text()
+    names = (out / "backgrounds.csv").read_text().splitlines()
+    assert names == ["picture,used_for", f"{tmp_path.name}/0.png,validation", f"{tmp_path.name}/1.png,training"]
     verdict = MarkDetector(out / "mark_detector.onnx").look(np.zeros((50, 70), np.uint8))
     assert verdict.logits.shape == (50, 70) and verdict.step == 4

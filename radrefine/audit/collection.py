@@ -11,6 +11,7 @@ from radrefine.schema import KINDS
 
 MANIFEST: Final = "manifest.parquet"
 IMAGES: Final = "images"
+MASKS: Final = "masks"
 
 _REQUIRED = ("path", "label", "modality", "status", "source_sha256", "pixel_sha256", "phash", "phash_refined", "blank")
 _MARKS = [f"n_{kind}" for kind in KINDS]

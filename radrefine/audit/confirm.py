@@ -1,10 +1,12 @@
 """Confirm near-duplicates: lay one image on the other and compare their texture, window by window.
 
 Look-alike anatomy agrees in its outlines; only the same frame agrees in its texture, and only once the small shifts
-and zooms between two captures are undone. The median over windows is not moved by marks that one of the two carries.
+and zooms between two captures are undone. Pixels that cleaning replaced in either are left out, and the median over
+windows is not moved by the few marks that were missed.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +17,12 @@ import pyarrow as pa
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from radrefine.audit.collection import IMAGES
+from radrefine.audit.collection import IMAGES, MASKS
 from radrefine.audit.growing import GrowingTable
 from radrefine.errors import ImageError
 from radrefine.images import decode_image
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
+from radrefine.records import Image
 
 MIN_CORRELATION: Final = 0.97
 SIZE: Final = 96
@@ -28,6 +31,8 @@ CONFIRMATIONS: Final = "confirmations.parquet"
 
 _WINDOW = 17
 _FAINT = 0.1  # windows with less texture than this share of the mean say nothing
+_SEEN = 0.25  # nor do windows of which less than this share is left
+_RIM = 5  # px across: replaced pixels shine into the texture beside them
 _PAIRS_PER_CHUNK = 128
 _PAIRS_PER_PART = 4096
 _ROUNDS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
@@ -37,14 +42,27 @@ _SCHEMA = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("enough", pa.float
 
 _EVERYWHERE = np.full((SIZE, SIZE), 255, np.uint8)
 
-Grey = NDArray[np.float32]
+Plane = NDArray[np.float32]
 
 
-def likeness(first: Grey, second: Grey, *, enough: float = MIN_CORRELATION) -> float:
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is compared of an image.
+
+    Attributes:
+        grey: (96, 96) float32 grey levels.
+        known: (96, 96) float32, 0 where cleaning replaced pixels, else 1.
+    """
+
+    grey: Plane
+    known: Plane
+
+
+def likeness(first: View, second: View, *, enough: float = MIN_CORRELATION) -> float:
     """Tell how alike two pictures are once the second is laid on the first.
 
     Args:
-        first: (96, 96) float32 grey levels.
+        first: From `shrink`.
         second: The same.
         enough: Likeness as it is that makes aligning them needless.
 
@@ -56,12 +74,15 @@ def likeness(first: Grey, second: Grey, *, enough: float = MIN_CORRELATION) -> f
         return plain
     still = np.eye(2, 3, dtype=np.float32)
     try:
-        _, move = cv2.findTransformECC(first, second, still, cv2.MOTION_AFFINE, _ROUNDS, _EVERYWHERE, 5)
+        _, move = cv2.findTransformECC(first.grey, second.grey, still, cv2.MOTION_AFFINE, _ROUNDS, _EVERYWHERE, 5)
     except cv2.error:  # the two have too little in common to be aligned
         return plain
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(second, move, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return max(plain, _compare(first, np.asarray(laid, np.float32)))
+    grey, known = (
+        cv2.warpAffine(plane, move, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        for plane in (second.grey, second.known)
+    )
+    return max(plain, _compare(first, View(np.asarray(grey, np.float32), np.asarray(known, np.float32))))
 
 
 def confirm_pairs(
@@ -144,7 +165,7 @@ def _chunks(pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _confirm(refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: float) -> list[float]:
-    pictures = {index: _load(refined / IMAGES / paths[index]) for index in np.unique(pairs).tolist()}
+    pictures = {index: _load(refined, paths[index]) for index in np.unique(pairs).tolist()}
     values = []
     for a, b in pairs.tolist():
         first, second = pictures[a], pictures[b]
@@ -152,35 +173,49 @@ def _confirm(refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: 
     return values
 
 
-def _load(place: Path) -> Grey | None:
+def _load(refined: Path, path: str) -> View | None:
     try:
-        image = decode_image(place.read_bytes())
+        image = decode_image((refined / IMAGES / path).read_bytes())
+        mask = refined / MASKS / path
+        replaced = decode_image(mask.read_bytes()) if mask.is_file() else None
     except (OSError, ImageError):
         return None
-    return shrink(image)
+    return shrink(image, replaced)
 
 
-def shrink(image: NDArray[np.uint8]) -> Grey:
-    """Make an image grey and (96, 96) float32."""
+def shrink(image: Image, replaced: Image | None = None) -> View:
+    """Make an image grey and 96 x 96 px.
+
+    Args:
+        image: (H, W) or (H, W, 3) RGB, uint8.
+        replaced: (H, W) uint8, above 0 where cleaning replaced pixels; None where it replaced none.
+    """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-    smaller = min(grey.shape) > SIZE
-    resized = cv2.resize(grey, (SIZE, SIZE), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return np.asarray(resized, np.float32)
+    known = np.ones((SIZE, SIZE), np.float32)
+    if replaced is not None:
+        holes = np.asarray(_resized((replaced > 0).astype(np.float32)) > 0, np.uint8)
+        known -= cv2.dilate(holes, np.ones((_RIM, _RIM), np.uint8))
+    return View(np.asarray(_resized(grey), np.float32), known)
 
 
-def _compare(first: Grey, second: Grey) -> float:
-    a, b = _texture(first), _texture(second)
-    together, of_a, of_b = (_mean(product) for product in (a * b, a * a, b * b))
+def _resized(plane: NDArray) -> NDArray:
+    smaller = min(plane.shape) > SIZE
+    return np.asarray(cv2.resize(plane, (SIZE, SIZE), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR))
+
+
+def _compare(first: View, second: View) -> float:
+    a, b, known = _texture(first.grey), _texture(second.grey), first.known * second.known
+    together, of_a, of_b, seen = (_mean(product * known) for product in (a * b, a * a, b * b, np.ones_like(known)))
     # Sliding sums round below zero where there is nothing.
     energy = np.sqrt(np.maximum(of_a, 0) * np.maximum(of_b, 0))
-    telling = energy > max(_FAINT * float(energy.mean()), 1e-3)
+    telling = (energy > max(_FAINT * float(energy.mean()), 1e-3)) & (seen >= _SEEN)
     return float(np.clip(np.median(together[telling] / energy[telling]), -1, 1)) if telling.any() else 0.0
 
 
-def _texture(image: Grey) -> Grey:
+def _texture(image: Plane) -> Plane:
     return cv2.GaussianBlur(image, (0, 0), 0.7) - cv2.GaussianBlur(image, (0, 0), 2.0)
 
 
-def _mean(values: Grey) -> Grey:
+def _mean(values: Plane) -> Plane:
     step = _WINDOW // 2
     return np.asarray(cv2.boxFilter(values, -1, (_WINDOW, _WINDOW))[step::step, step::step], np.float32)

@@ -30,9 +30,11 @@ def write_refined(
     for path, content in files:
         data = content if isinstance(content, bytes) else encode_png(content)
         if clean and path.startswith("US/"):
-            row, data = _refine(path, data)
+            row, data, mask = _refine(path, data)
             rows.append(row)
             _put(out, path, data)
+            if mask:
+                _put(out, path, mask, "masks")
             continue
         _put(out, path, data)
         rows.append(_describe(path, data, marked))
@@ -40,21 +42,23 @@ def write_refined(
     return out
 
 
-def _put(out: Path, path: str, data: bytes) -> None:
-    place = out / "images" / path
+def _put(out: Path, path: str, data: bytes, kind: str = "images") -> None:
+    place = out / kind / path
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(data)
 
 
-def _refine(path: str, data: bytes) -> tuple[dict[str, object], bytes]:
-    """Return the manifest row of a cleaned image and its PNG file."""
+def _refine(path: str, data: bytes) -> tuple[dict[str, object], bytes, bytes]:
+    """Return the manifest row of a cleaned image, its PNG file and that of its mask, if any."""
     from radrefine.refine import refine_image
 
     result = refine_image(decode_image(data))
     marked = bool(result.mask.any())
     row = _describe(path, data, frozenset({path}) if marked else frozenset())
     row |= {"phash_refined": perceptual_hash(result.image), "mask_fraction": float(result.mask.mean())}
-    return row, encode_png(result.image) if marked else data
+    if not marked:
+        return row, data, b""
+    return row, encode_png(result.image), encode_png(result.mask.astype(np.uint8) * 255)
 
 
 def unpack_refined(archive: Path, out: Path, *, only: str = "") -> Path:

@@ -8,6 +8,7 @@ import pytest
 from radrefine.audit import confirm, load_manifest
 from radrefine.audit.confirm import CONFIRMATIONS, confirm_pairs, likeness, shrink
 from radrefine.audit.hashing import fingerprint_images
+from radrefine.inpaint import inpaint
 from radrefine.progress import Progress
 from tests.radrefine.pictures import brighter, smaller, with_calipers
 from tests.radrefine.refined import write_refined
@@ -37,11 +38,22 @@ def test_look_alike_anatomy_of_another_texture_is_not_alike() -> None:
 
 
 def test_an_image_equals_itself_and_nothing_equals_a_flat_one() -> None:
-    flat = np.full((96, 96), 9, np.float32)
+    flat = shrink(np.full((96, 96), 9, np.uint8))
 
     assert likeness(shrink(frame(1)), shrink(frame(1))) == pytest.approx(1, abs=1e-3)
     assert likeness(flat, shrink(frame(1))) == 0
     assert likeness(flat, flat) == 0
+
+
+def test_what_cleaning_replaced_is_left_out() -> None:
+    mask = np.zeros((128, 128), np.uint8)
+    mask[np.arange(128) % 20 < 5] = 255  # every window holds replaced pixels
+    filled = inpaint(frame(1), mask > 0)
+
+    assert likeness(shrink(frame(1)), shrink(filled)) < 0.97
+    assert likeness(shrink(frame(1)), shrink(filled, mask)) > 0.99
+    assert likeness(shrink(frame(2)), shrink(filled, mask)) < 0.8
+    assert likeness(shrink(frame(1)), shrink(frame(1), np.full((128, 128), 255, np.uint8))) == 0
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def clean(
         typer.Option(help="Folder of PNG templates of marks, such as caliper_1.png, to look for too."),
     ] = None,
     min_score: Annotated[float, typer.Option(help="Leave marks below this score (0 to 1) in place.")] = 0.5,
-    detector: Annotated[str, typer.Option(help="What finds marks: learned, classical or both.")] = "classical",
+    detector: Annotated[str, typer.Option(help="What finds marks: learned, classical or both.")] = "learned",
     weights: Annotated[
         Path | None, typer.Option(help="Weights of your own for the learned detector, an ONNX file.")
     ] = None,

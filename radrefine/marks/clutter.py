@@ -256,6 +256,23 @@ def _glare(light: _Light, rng: Generator) -> None:
     _patch(light, at, (float(size[0]), float(size[1]) * 0.6), float(rng.uniform(0.5, 1.5)))
 
 
+def _focus(light: _Light, rng: Generator) -> None:
+    """A stone, a bright focus or a cyst: round, even and with a distinct rim."""
+    centre, zoom = _spot(light, rng), _scale(light, rng)
+    a = float(np.exp(rng.uniform(math.log(5), math.log(24)))) * zoom
+    b, blur = a * float(rng.uniform(0.6, 1.0)), float(rng.uniform(0.5, 1.6)) * zoom
+    reach = int(a + 3 * blur) + 2
+    x0, y0 = max(0, int(centre[0]) - reach), max(0, int(centre[1]) - reach)
+    part = light[y0 : y0 + 2 * reach, x0 : x0 + 2 * reach]
+    sheet = np.zeros(part.shape, np.uint8)
+    middle = round(16 * (centre[0] - x0)), round(16 * (centre[1] - y0))
+    cv2.ellipse(
+        sheet, middle, (round(16 * a), round(16 * b)), float(rng.uniform(-25, 25)), 0, 360, 255, -1, cv2.LINE_AA, 4
+    )
+    strength = float(rng.uniform(0.4, 1.5)) if rng.random() < 0.65 else -float(rng.uniform(0.4, 1.0))
+    part += np.asarray(cv2.GaussianBlur(sheet, (0, 0), blur)) * np.float32(strength / 255)
+
+
 _ECHOES: tuple[Callable[[_Light, Generator], None], ...] = (
     _needle,
     _spots,
@@ -267,6 +284,7 @@ _ECHOES: tuple[Callable[[_Light, Generator], None], ...] = (
     _crossing,
     _wall,
     _glare,
+    _focus,
 )
 
 

@@ -30,14 +30,14 @@ _TRIES = 8
 # screen with room beside the scan.
 _WEIGHTS = {
     "caliper": (5, 3),
-    "dotted_line": (3.5, 2),
+    "dotted_line": (4.5, 2.5),
     "text": (4.5, 6),
     "body_marker": (1.5, 1.5),
     "probe_mark": (2.5, 2),
     "tick": (1.8, 3),
-    "arrow": (1.8, 1.5),
+    "arrow": (2.5, 2),
     "colour_overlay": (2, 3),
-    "ui_bar": (1.8, 2.5),
+    "ui_bar": (2.2, 2.5),
 }
 # Marks that screens keep clear of each other.
 _APART = frozenset({"text", "body_marker", "ui_bar", "probe_mark"})

@@ -39,7 +39,7 @@ from radrefine.refine import RefineOptions, refine_image
 
 MARKED = ("busi_artifact", "ddti_artifact", "screens")
 CLEAN = ("busi_clean", "ddti_clean", "hip_clean")
-# What the shipped weights were trained over, besides phantoms.
+# What the shipped weights were trained over, besides phantoms and further pictures of breasts.
 SHIPPED = ("busi_clean", "hip_clean")
 # Words of an organ's backgrounds, its clean images and its images with real marks.
 ORGANS = {

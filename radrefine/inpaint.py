@@ -37,7 +37,7 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int =
     if mask.shape != image.shape[:2]:
         raise UsageError(f"expected a mask of shape {image.shape[:2]} for the image, got {mask.shape}")
     if method not in _FLAGS:
-        raise UsageError(f"unknown fill {method!r}; choose one of {', '.join(get_args(Method))}")
+        raise UsageError(f"unknown --method {method!r}; choose from {', '.join(get_args(Method))}")
     if radius < 1:
         raise UsageError(f"the fill radius must be 1 px or more, got {radius}")
     filled = image.copy()

@@ -146,5 +146,6 @@ def _of_this_thread(weights: str) -> MarkDetector:
 
 
 def _bad_weights(path: Path, error: Exception) -> SourceError:
-    message = f"expected the weights of a mark detector in {path} and its settings beside it, got: {error}"
+    reason = " ".join(str(error).split())  # OpenCV's errors have several lines
+    message = f"expected the weights of a mark detector in {path} and its settings beside it, got: {reason}"
     return SourceError(f"{message}; train some with radrefine train-detector")

@@ -45,6 +45,7 @@ def test_a_bright_round_echo_is_no_mark() -> None:
     image = _speckle(2)
     cv2.circle(image, (64, 64), 9, 235, -1, cv2.LINE_AA)
 
+    assert not refine_image(image).mask.any()
     assert not refine_image(image, RefineOptions(detector="classical")).mask.any()
 
 

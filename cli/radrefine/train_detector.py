@@ -32,6 +32,10 @@ def train_detector(
     phantoms: Annotated[int, typer.Option(min=0, help="Phantoms among the backgrounds.")] = 96,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw composites; 0 draws in this one.")] = 1,
     pictures: Annotated[int, typer.Option(min=2, help="Composites for calibration, and for figures.")] = 240,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability from which a pixel belongs to a mark; chosen on composites when left out."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
@@ -41,7 +45,10 @@ def train_detector(
     from radrefine.detector.card import WEIGHTS_NAME, write_detector
     from radrefine.detector.training import TrainOptions
     from radrefine.detector.training import train_detector as train
+    from radrefine.errors import UsageError
 
+    if threshold is not None and not 0 < threshold < 1:
+        raise UsageError(f"--threshold must lie between 0 and 1, got {threshold}")
     options = TrainOptions(
         backgrounds=tuple(backgrounds or ()),
         leave_out=tuple(leave_out or ()),
@@ -59,7 +66,7 @@ def train_detector(
     )
     with progress(quiet=quiet) as callback:
         trained = train(out, options, callback)
-    figures = write_detector(trained, out, options, pictures=pictures)
+    figures = write_detector(trained, out, options, pictures=pictures, threshold=threshold)
     result = {"out": str(out), "steps": trained.steps, **dataclasses.asdict(figures)}
     lines = [
         f"{trained.steps:,} batches in {trained.minutes:.1f} min; on {figures.pictures} unseen composites",

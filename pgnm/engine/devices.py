@@ -114,7 +114,7 @@ def open_devices(recipe: Recipe) -> Devices:
 def _keep_freed_memory() -> None:
     """Let glibc keep what is freed for the next step, in place of giving it back and faulting it in again.
 
-    Activations are large and every step asks for the same ones: without this a fifth of a step at 224 px is spent in
+    Activations are large and every step asks for the same ones: without this a good part of a step is spent in
     page faults. Other C libraries are left alone.
     """
     trim_threshold, mmap_max = -1, -4  # as in malloc.h

@@ -127,7 +127,7 @@ def _pixels(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _read_network(weights: Path) -> Any:
-    # OpenCV 5 has a second engine, which takes half as long again for a network this small; the classic one can only
+    # OpenCV 5 has a second engine, which is slower for a network this small; the classic one can only
     # be had for a file, not for a buffer.
     engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
     path = str(weights)

@@ -54,7 +54,13 @@ class _Seen:
 
 
 def calibrate(
-    detector: MarkDetector, backgrounds: Backgrounds, *, count: int = 240, size: int = 256, seed: int = 0
+    detector: MarkDetector,
+    backgrounds: Backgrounds,
+    *,
+    count: int = 240,
+    size: int = 256,
+    seed: int = 0,
+    threshold: float | None = None,
 ) -> DetectorSettings:
     """Fit the scores of marks to how often such marks are right, and choose the threshold with the best F1.
 
@@ -67,9 +73,10 @@ def calibrate(
         count: Composites to draw.
         size: Their side, px.
         seed: Of the composites.
+        threshold: Probability from which a pixel belongs to a mark; None chooses it.
     """
     seen = list(_look(detector, backgrounds, count, size, seed))
-    choices = [_with_score(seen, threshold) for threshold in _THRESHOLDS]
+    choices = [_with_score(seen, choice) for choice in (_THRESHOLDS if threshold is None else (threshold,))]
     return max(choices, key=lambda settings: _f1(seen, settings))
 
 

@@ -19,7 +19,9 @@ CARD_NAME = "card.md"
 BACKGROUNDS_NAME = "backgrounds.csv"
 
 
-def write_detector(trained: TrainedDetector, out: Path, options: TrainOptions, *, pictures: int = 240) -> Figures:
+def write_detector(
+    trained: TrainedDetector, out: Path, options: TrainOptions, *, pictures: int = 240, threshold: float | None = None
+) -> Figures:
     """Write weights, settings, card and the names of the backgrounds into `out`.
 
     Args:
@@ -27,6 +29,7 @@ def write_detector(trained: TrainedDetector, out: Path, options: TrainOptions, *
         out: Folder to write `mark_detector.onnx`, `mark_detector.json`, `card.md` and `backgrounds.csv` into.
         options: What it was trained with.
         pictures: Composites for the calibration, and as many others for the figures of the card.
+        threshold: Probability from which a pixel belongs to a mark; None chooses it on the composites.
 
     Returns:
         What it reaches on unseen composites.
@@ -40,11 +43,14 @@ def write_detector(trained: TrainedDetector, out: Path, options: TrainOptions, *
     write_bytes(path, weights)
     write_json(path.with_suffix(".json"), asdict(DetectorSettings(DRAWN_KINDS, 0.5, (0.0, 1.0, 0.0, 0.0))))
     unseen = trained.validation if trained.validation.pictures else trained.training
-    settings = calibrate(MarkDetector(path), unseen, count=pictures, seed=options.seed)
+    settings = calibrate(MarkDetector(path), unseen, count=pictures, seed=options.seed, threshold=threshold)
     write_json(path.with_suffix(".json"), asdict(settings))
     figures = measure(MarkDetector(path), unseen, count=pictures, seed=options.seed)
     write_text(out / BACKGROUNDS_NAME, _names(trained))
-    write_text(out / CARD_NAME, detector_card(trained, options, settings, figures, len(weights), difference))
+    write_text(
+        out / CARD_NAME,
+        detector_card(trained, options, settings, figures, len(weights), difference, given=threshold is not None),
+    )
     return figures
 
 
@@ -62,6 +68,8 @@ def detector_card(
     figures: Figures,
     size: int,
     difference: float,
+    *,
+    given: bool = False,
 ) -> str:
     """Return the card in Markdown.
 
@@ -72,7 +80,9 @@ def detector_card(
         figures: What it reaches.
         size: Bytes of the weights.
         difference: Largest difference between the logits of torch and of OpenCV.
+        given: Whether the threshold was given and not chosen on composites.
     """
+    chosen = "as given to the training command" if given else "chosen on composites"
     sources = "\n".join(f"- {name}: {count:,} pictures" for name, count in trained.training.sources)
     credits = "".join(f"\n{line}\n" for line in options.credit)
     earlier = trained.earlier_steps
@@ -85,7 +95,7 @@ def detector_card(
 Finds marks that were burned into ultrasound pictures: {", ".join(DRAWN_KINDS).replace("_", " ")}.
 A U-Net on 2 x 2 blocks of pixels with {count_parameters(network):,} parameters ({size / 1000:,.0f} kB as ONNX), run by
 OpenCV, which repeats torch's logits to {difference:.0e}. A pixel belongs to a mark from a probability of
-{settings.threshold}; the score of a mark is fitted to how often such marks are right.
+{settings.threshold}, {chosen}; the score of a mark is fitted to how often such marks are right.
 
 ## Trained on
 

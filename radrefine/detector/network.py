@@ -18,8 +18,7 @@ class MarkNetwork(nn.Module):
     """Tell, for every pixel, whether it belongs to a mark, and for every 4 x 4 pixels of which kind.
 
     Two convolutions at each of four scales on the way down, one on the way up, additions instead of concatenations.
-    Two more at the coarsest scale look far around, so that bars and frames are seen as wholes: 192,000 parameters and
-    180 million multiplications for 256 x 256 px.
+    Two more at the coarsest scale look far around, so that bars and frames are seen as wholes: 192,000 parameters.
 
     Args:
         widths: Channels at a half, a quarter, an eighth and a sixteenth of the resolution.

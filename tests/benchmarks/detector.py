@@ -3,7 +3,7 @@
     python tests/benchmarks/detector.py real [--half report] [--weights FILE] [--sheet FILE]
     python tests/benchmarks/detector.py speed
     python tests/benchmarks/detector.py leave-out --minutes 20 [--organ hip] [--seeds 2]
-    python tests/benchmarks/detector.py fills [--count 240]
+    python tests/benchmarks/detector.py fills [--count 240] [--found]
 
 The real images are split once, by a hash of their names: thresholds and training were chosen on the half "choose",
 figures are reported on the half "report".
@@ -178,10 +178,11 @@ def leave_out(minutes: float = 20, organ: str = "", seeds: int = 2, count: int =
 
 
 @app.command()
-def fills(count: int = 240) -> None:
-    """Print how true fills of the true holes are, and how well a classifier tells filled pictures from untouched ones.
+def fills(count: int = 240, *, found: bool = False) -> None:
+    """Print how true fills are, and how well a classifier tells filled pictures from untouched ones.
 
-    PSNR and SSIM are those inside the holes. The classifier is that of `radrefine bench --leak`, trained on half of the
+    The true marks are filled, or with --found what the default detector finds. PSNR and SSIM are those inside the true
+    marks. The classifier is that of `radrefine bench --leak`, trained on half of the
     backgrounds.
     """
     cv2.setNumThreads(1)
@@ -197,8 +198,9 @@ def fills(count: int = 240) -> None:
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for pair in draw_pairs(clean, count):
         untouched = texture_features(pair.clean)
+        hole = refine_image(pair.image).mask if found else pair.mask
         for name, fill in ways.items():
-            filled = fill(pair.image, pair.mask)
+            filled = fill(pair.image, hole)
             features[name] += [texture_features(filled), untouched]
             scores[name].append(hole_fidelity(filled, pair.clean, pair.mask))
     for name in ways:

@@ -56,10 +56,12 @@ def test_the_command_trains_and_writes_weights_settings_and_card(tmp_path: Path)
     arguments = ["train-detector", "--out", str(out), "--steps", "2", "--batch-size", "2", "--size", "48"]
     arguments += ["--backgrounds", str(tmp_path)]
     arguments += ["--phantoms", "6", "--workers", "0", "--device", "cpu", "--pictures", "6"]
+    arguments += ["--threshold", "0.4"]
     done = CliRunner().invoke(app, [*arguments, "--quiet", "--json"])
 
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["steps"] == 2
+    assert json.loads((out / "mark_detector.json").read_text())["threshold"] == 0.4
     assert "phantoms: 6 pictures" in (out / "card.md").read_text()
     names = (out / "backgrounds.csv").read_text().splitlines()
     assert names == ["picture,used_for", f"{tmp_path.name}/0.png,validation", f"{tmp_path.name}/1.png,training"]

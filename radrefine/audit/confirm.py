@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from radrefine.audit.collection import IMAGES, MASKS
 from radrefine.audit.growing import GrowingTable
+from radrefine.audit.threads import in_threads
 from radrefine.errors import ImageError
 from radrefine.images import decode_image
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
@@ -116,7 +116,11 @@ def confirm_pairs(
     todo = np.flatnonzero(~known)
     paths = images["path"].tolist()
     unsaved = done = 0
-    for values in _in_parallel(refined, paths, pairs[todo], enough, jobs):
+
+    def compare(chunk: NDArray[np.int64]) -> list[float]:
+        return _confirm(refined, paths, chunk, enough)
+
+    for values in in_threads(compare, _chunks(pairs[todo]), jobs):
         result[todo[done : done + len(values)]] = values
         done += len(values)
         if done - unsaved >= _PAIRS_PER_PART or done == len(todo):
@@ -145,18 +149,6 @@ def _look_up(table: GrowingTable, keys: pd.DataFrame) -> tuple[NDArray[np.float3
 def _keep(table: GrowingTable, rows: pd.DataFrame) -> None:
     readable = rows[(rows["a"] != 0) & (rows["b"] != 0)]  # the others may be there the next time
     table.add(pa.Table.from_pandas(readable, schema=_SCHEMA, preserve_index=False))
-
-
-def _in_parallel(
-    refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: float, jobs: int
-) -> Iterator[list[float]]:
-    pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator", pre_dispatch="2*n_jobs")
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield from pool(delayed(_confirm)(refined, paths, chunk, enough) for chunk in _chunks(pairs))
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _chunks(pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

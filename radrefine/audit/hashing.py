@@ -1,19 +1,18 @@
 """Fingerprint the stored images of a refined folder: in parallel, once each, and on from where it stopped."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from radrefine.audit.collection import IMAGES
 from radrefine.audit.growing import GrowingTable
+from radrefine.audit.threads import in_threads
 from radrefine.errors import ImageError
 from radrefine.fingerprints import (
     THUMBNAIL_SIZE,
@@ -133,7 +132,7 @@ def _read_wanted(table: GrowingTable, wanted: pd.Series) -> pd.DataFrame:
 def _fingerprint_all(table: GrowingTable, work: list[Work], jobs: int, stage: str, progress: ProgressCallback) -> None:
     done = failed = 0
     rows: list[Row] = []
-    for chunk in _in_parallel(_fingerprint_chunk, _chunks(work), jobs):
+    for chunk in in_threads(_fingerprint_chunk, _chunks(work), jobs):
         rows += chunk
         done += len(chunk)
         failed += sum(row["failure"] is not None for row in chunk)
@@ -149,19 +148,6 @@ def _chunks(work: list[Work]) -> Iterator[list[Work]]:
     items = iter(work)
     while chunk := list(islice(items, _CHUNK)):
         yield chunk
-
-
-def _in_parallel(
-    call: Callable[[list[Work]], list[Row]], items: Iterable[list[Work]], jobs: int
-) -> Iterator[list[Row]]:
-    # Threads: OpenCV and hashlib release the interpreter lock, and nothing has to be copied between processes.
-    pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield from pool(delayed(call)(item) for item in items)
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _fingerprint_chunk(work: list[Work]) -> list[Row]:

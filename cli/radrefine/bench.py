@@ -103,12 +103,20 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     shown = {name: head for name, head in _COLUMNS.items() if any(row[name] is not None for row in rows)}
     lines = [" " * 28 + "".join(f"{head:>9}" for head in shown.values())]
     lines += [f"{row['method']:28}" + "".join(_cell(row[name]) for name in shown) for row in rows]
-    measured = [row for row in rows if row["kinds"]]
-    if measured:
-        lines += ["", "marks found, by kind" + " " * 8 + "".join(f"{row['method']:>20}" for row in measured)]
-        for kind in sorted({kind for row in measured for kind in row["kinds"]}):
-            lines.append(f"{kind:28}" + "".join(f"{_cell(row['kinds'].get(kind)):>20}" for row in measured))
+    for title, key in (("marks found, by kind", "kinds"), ("marks found, by contrast", "contrasts")):
+        measured = [row for row in rows if row[key]]
+        if not measured:
+            continue
+        lines += ["", f"{title:28}" + "".join(f"{row['method']:>20}" for row in measured)]
+        groups = {group: None for row in measured for group in row[key]}
+        for group in sorted(groups) if key == "kinds" else groups:
+            name = group if key == "kinds" else f"{group} ({measured[0]['marks_of_contrast'][group]} marks)"
+            lines.append(f"{name:28}" + "".join(f"{_cell(row[key].get(group)):>20}" for row in measured))
     lines.append("objects: share of marks at least half covered; changed, pixels: damage where there is no mark")
+    if any(row["contrasts"] for row in rows):
+        lines.append(
+            "contrast: median change that the ink makes, over the spread of the tissue's grey levels around it"
+        )
     return lines
 
 

@@ -6,6 +6,7 @@ and its card.
 
 import hashlib
 import json
+import math
 import threading
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.even import complete_even
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
 from radrefine.errors import SourceError
@@ -47,6 +49,7 @@ class MarkDetector:
             score = tuple(float(value) for value in known["score"])
             self.settings = DetectorSettings(tuple(known["kinds"]), float(known["threshold"]), score)  # type: ignore[arg-type]
             self._net = _read_network(weights)
+            self._least = math.log(self.settings.threshold / (1 - self.settings.threshold))
         except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
             raise _bad_weights(weights, error) from None
 
@@ -72,6 +75,7 @@ class MarkDetector:
         coarse = kinds[0].reshape(len(kinds[0]), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[2:])
         if scale < 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        logits = complete_even(image, logits, self._least)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
 

@@ -43,7 +43,7 @@ class Case:
 
 
 def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 256) -> Iterator[Case]:
-    """Draw known marks on clean images, every kind in turn.
+    """Draw known annotations on clean images, every kind in turn, with what belongs to them as on a screen.
 
     Args:
         folders: Folders of clean images; phantoms of ultrasound where there are none.
@@ -65,7 +65,8 @@ def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 
             name = scenes[number % len(scenes)]
             clean = make_phantom(name, rng, (size, size))
         kinds = (DRAWN_KINDS[number % len(DRAWN_KINDS)], DRAWN_KINDS[int(rng.integers(len(DRAWN_KINDS)))])
-        marked = draw_marks(clean, rng, kinds, jpeg=_QUALITIES[int(rng.integers(len(_QUALITIES)))])
+        quality = _QUALITIES[int(rng.integers(len(_QUALITIES)))]
+        marked = draw_marks(clean, rng, kinds, jpeg=quality, companions=True)
         boxes = tuple((found.kind, found.x, found.y, found.width, found.height) for found in marked.findings)
         yield Case(name, marked.image, marked.mask, boxes, marked.clean)
 

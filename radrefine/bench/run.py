@@ -10,7 +10,7 @@ import numpy as np
 
 from radrefine.bench.baselines import Remover
 from radrefine.bench.cases import Case
-from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
+from radrefine.bench.scores import CONTRASTS, ObjectCounts, PixelCounts, hole_fidelity, mark_contrast
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import Method, inpaint
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
@@ -27,6 +27,7 @@ class BenchReport:
         method: Name of the remover.
         pixels: Counts per tolerance.
         objects: Marks by kind.
+        contrasts: Marks by how far they stand out, of images whose clean version is known.
         fills: PSNR and SSIM in the true holes, per image whose clean version is known.
         marked: Images with marks.
         unmarked: Images without.
@@ -39,6 +40,7 @@ class BenchReport:
     method: str
     pixels: dict[int, PixelCounts] = field(default_factory=lambda: {step: PixelCounts() for step in TOLERANCES})
     objects: ObjectCounts = field(default_factory=ObjectCounts)
+    contrasts: ObjectCounts = field(default_factory=ObjectCounts)
     fills: list[tuple[float, float]] = field(default_factory=list)
     marked: int = 0
     unmarked: int = 0
@@ -65,6 +67,8 @@ class BenchReport:
             "ms": _rounded(1000 * float(np.median(self.seconds)) if self.seconds else math.nan),
             "codec_ratio": _rounded(sum(self.seconds) / sum(self.codec_seconds) if self.seconds else math.nan),
             "kinds": {kind: _rounded(self.objects.share(kind)) for kind in sorted(self.objects.true)},
+            "contrasts": {band: _rounded(self.contrasts.share(band)) for band in CONTRASTS if self.contrasts.true},
+            "marks_of_contrast": {band: self.contrasts.true.get(band, 0) for band in CONTRASTS if self.contrasts.true},
         }
 
 
@@ -120,6 +124,10 @@ def _judge(case: Case, remover: Remover, report: BenchReport) -> None:
     counted = case.truth if case.ignored is None else case.truth & ~case.ignored
     report.objects.add(mask, counted, case.boxes)
     if case.clean is not None:
+        image, clean, truth = case.image, case.clean, case.truth
+        boxes = [box for _, *box in case.boxes if truth[box[1] : box[1] + box[3], box[0] : box[0] + box[2]].any()]
+        bands = [(mark_contrast(image, clean, truth, (x, y, w, h)), x, y, w, h) for x, y, w, h in boxes]
+        report.contrasts.add(mask, truth, bands)
         report.fills.append(hole_fidelity(filled, case.clean, case.truth))
 
 

@@ -13,6 +13,13 @@ from radrefine.records import Image, Mask
 FOUND_SHARE = 0.5
 """A mark counts as found when the mask covers at least this share of its pixels."""
 
+CONTRASTS = {"under 1": 1.0, "1 to 2": 2.0, "2 to 4": 4.0, "4 and more": math.inf}
+"""Bands of contrast, see `mark_contrast`, and where each ends."""
+
+_SURROUNDINGS = 5
+# Where the tissue is all of one grey, this many grey levels stand for its spread.
+_LEAST_SPREAD = 3.0
+
 
 @dataclass(slots=True)
 class PixelCounts:
@@ -99,6 +106,31 @@ def grown(mask: Mask, tolerance: int) -> Mask:
         return mask
     side = 2 * tolerance + 1
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def mark_contrast(image: Image, clean: Image, truth: Mask, box: tuple[int, int, int, int]) -> str:
+    """Tell how far a mark stands out: the median change that its ink makes over the spread of the tissue around it.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8, with marks.
+        clean: What lies under the marks, same shape.
+        truth: (H, W) bool, the true mask.
+        box: x, y, width and height of the mark, with at least one true pixel.
+
+    Returns:
+        One of `CONTRASTS`. The spread is the standard deviation of the clean grey levels in the box and 5 px around it.
+    """
+    x, y, width, height = box
+    place = slice(y, y + height), slice(x, x + width)
+    change = cv2.absdiff(np.ascontiguousarray(image[place]), np.ascontiguousarray(clean[place]))
+    change = change if change.ndim == 2 else change.max(axis=2)
+    around = (
+        slice(max(0, y - _SURROUNDINGS), y + height + _SURROUNDINGS),
+        slice(max(0, x - _SURROUNDINGS), x + width + _SURROUNDINGS),
+    )
+    tissue = clean[around] if clean.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(clean[around]), cv2.COLOR_RGB2GRAY)
+    contrast = float(np.median(change[truth[place]])) / max(_LEAST_SPREAD, float(tissue.std()))
+    return next(name for name, end in CONTRASTS.items() if contrast < end)
 
 
 def hole_fidelity(filled: Image, clean: Image, hole: Mask) -> tuple[float, float]:

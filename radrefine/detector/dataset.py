@@ -19,6 +19,9 @@ _REAL_SHARE: Final = 0.7
 _CLEAN_SHARE: Final = 0.22
 _COLOUR_SHARE: Final = 0.45
 _PANEL_SHARE: Final = 0.12
+# So many pictures are parts of larger screens, up to this many times their side: their marks are larger.
+_PART_SHARE: Final = 0.4
+_LARGEST_SCREEN: Final = 4.0
 # A mark of this many px counts as one pixel each; the pixels of smaller ones count for more, of larger ones for less.
 _USUAL_AREA: Final = 60.0
 
@@ -79,7 +82,10 @@ def draw_composite(
     # Half of the pictures are seen whole, with their borders; of the others a part, with larger marks.
     side = size if rng.random() < 0.5 else round(size * float(rng.uniform(1.0, 1.8)))
     shape = round(side * float(rng.uniform(0.9, 1.0))), round(side * float(rng.uniform(0.9, 1.0)))
-    return composite(_coloured(picture, rng), rng, size=shape, unmarked=unmarked)
+    screen = (
+        round(side * float(np.exp(rng.uniform(0, np.log(_LARGEST_SCREEN))))) if rng.random() < _PART_SHARE else None
+    )
+    return composite(_coloured(picture, rng), rng, size=shape, unmarked=unmarked, screen=screen)
 
 
 def pixel_weights(mask: Mask) -> NDArray[np.float32]:

@@ -3,14 +3,19 @@
 import numpy as np
 
 from radrefine.marks.clutter import add_clutter
-from radrefine.marks.draw import MarkedImage, draw_marks, jpeg_coded
+from radrefine.marks.draw import MarkedImage, draw_marks, jpeg_coded, random_style
 from radrefine.marks.fields import lay_out, masked
 from radrefine.marks.views import canvas_size, coded, recoloured, refined_edges, regraded, rescaled, surrounded
 from radrefine.records import Image
 
 
 def composite(
-    clean: Image, rng: np.random.Generator, *, size: tuple[int, int] | None = None, unmarked: float = 0.15
+    clean: Image,
+    rng: np.random.Generator,
+    *,
+    size: tuple[int, int] | None = None,
+    unmarked: float = 0.15,
+    screen: int | None = None,
 ) -> MarkedImage:
     """Draw marks on a randomised version of `clean`, as some screen would show it.
 
@@ -22,6 +27,7 @@ def composite(
         rng: Source of all choices.
         size: Height and width of the result, px; None keeps those of `clean`.
         unmarked: Share of pictures without any mark.
+        screen: Shorter side, px, of the screen for which the marks are made; None takes the picture for all of it.
 
     Returns:
         The picture with marks and its truth; `clean` there is the randomised picture without marks. Outside the mask
@@ -39,7 +45,8 @@ def composite(
     if rng.random() < 0.25:
         picture = jpeg_coded(picture, int(rng.integers(40, 96)))
     count = 0 if rng.random() < unmarked else None
-    marked = draw_marks(picture, rng, count=count, layout=scene.layout)
+    style = None if screen is None else random_style(rng, (screen, screen))
+    marked = draw_marks(picture, rng, count=count, layout=scene.layout, style=style)
     marked = rescaled(marked, (height, width), rng)
     if rng.random() < 0.2:
         marked = refined_edges(marked, rng)

@@ -73,6 +73,7 @@ def draw_marks(
     style: Style | None = None,
     jpeg: int | None = None,
     layout: Layout | None = None,
+    companions: bool = False,
 ) -> MarkedImage:
     """Draw burned-in marks on `image` as an ultrasound machine would.
 
@@ -87,6 +88,8 @@ def draw_marks(
         style: How the marks look; None draws a style with `random_style`.
         jpeg: Quality (1-100) of a JPEG coding of the finished picture; None leaves it uncoded.
         layout: Where the scan lies in the picture; None takes the picture for nothing but scan.
+        companions: Draw the rest of an annotation, a bar's words say, where `kinds` does not name it; False leaves it
+            out.
 
     Returns:
         The picture, its true mask, the findings and the picture under the marks. Without `jpeg`, `image` differs from
@@ -98,7 +101,7 @@ def draw_marks(
     _check(image, kinds)
     style = random_style(rng, image.shape[:2]) if style is None else style
     layout = Layout.whole(image.shape) if layout is None else layout
-    allowed = set(DRAWN_KINDS if kinds is None else kinds)
+    allowed = set(DRAWN_KINDS if kinds is None or companions else kinds)
     sheet = _Sheet(np.ascontiguousarray(image).copy())
     for kind in _groups(rng, kinds, count, layout):
         sheet.draw_group(rng, style, kind, allowed, layout)
@@ -117,7 +120,7 @@ def random_style(rng: np.random.Generator, shape: tuple[int, ...]) -> Style:
     """Draw the style of one screen for a picture of `shape`: sizes, ink, font, outline, blur."""
     # Marks keep their size on the screen; a picture may be the screen, a crop of it, or either scaled down.
     scale = float(np.sqrt(min(shape[:2]) / 256) * np.exp(rng.normal(0.15, 0.42)))
-    scale = float(np.clip(scale, 0.5, 4.0))
+    scale = float(np.clip(scale, 0.5, 6.0))
     grey = int(rng.choice([255, 240, 220, 200, 175, 150, 125], p=[0.27, 0.18, 0.18, 0.14, 0.1, 0.08, 0.05]))
     colour: Colour = (grey, grey, grey)
     if rng.random() < 0.25:

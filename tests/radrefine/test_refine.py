@@ -44,6 +44,7 @@ def test_speckle_alone_is_left_untouched() -> None:
 def test_a_bright_round_echo_is_no_mark() -> None:
     image = _speckle(2)
     cv2.circle(image, (64, 64), 9, 235, -1, cv2.LINE_AA)
+    image = np.where(image == 235, 205 + _speckle(4) // 3, image).astype(np.uint8)  # echoes have grain, ink has none
 
     assert not refine_image(image).mask.any()
     assert not refine_image(image, RefineOptions(detector="classical")).mask.any()

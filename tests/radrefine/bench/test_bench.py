@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from cli.radrefine import app
 from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, run_bench
 from radrefine.bench.leak import measure_leak
-from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity
+from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity, mark_contrast
 from radrefine.errors import SourceError, UsageError
+from radrefine.marks import DRAWN_KINDS
 from radrefine.phantoms import make_phantom
 
 
@@ -49,6 +50,27 @@ def test_the_fidelity_looks_into_the_hole_only() -> None:
     hole[8, 8] = True
 
     assert hole_fidelity(filled, clean, hole)[0] == pytest.approx(20 * math.log10(255 / 10))
+
+
+@pytest.mark.parametrize(("ink", "band"), [(105, "under 1"), (115, "1 to 2"), (130, "2 to 4"), (200, "4 and more")])
+def test_contrast_is_the_change_over_the_spread_of_the_tissue(ink: int, band: str) -> None:
+    clean = np.where(np.indices((40, 40)).sum(axis=0) % 2, 110, 90).astype(np.uint8)  # mean 100, spread 10
+    image, truth = clean.copy(), np.zeros((40, 40), bool)
+    truth[20, 10:30:2] = True
+    image[truth] = clean[truth] + np.uint8(ink - 100)
+
+    assert mark_contrast(image, clean, truth, (10, 20, 20, 1)) == band
+    colours = (np.repeat(picture[..., None], 3, axis=2) for picture in (image, clean))
+    assert mark_contrast(*colours, truth, (10, 20, 20, 1)) == band
+
+
+def test_composites_show_what_belongs_to_a_mark() -> None:
+    cases = list(composite_cases([], 60, seed=2, size=128))
+    named = [DRAWN_KINDS[number % len(DRAWN_KINDS)] for number in range(60)]
+
+    assert all(kind in {box[0] for box in case.boxes} for kind, case in zip(named, cases, strict=True))
+    bars = [case for kind, case in zip(named, cases, strict=True) if kind == "ui_bar"]
+    assert sum("text" in {box[0] for box in case.boxes} for case in bars) >= len(bars) / 2
 
 
 def test_composites_repeat_with_their_seed_and_differ_from_clean_only_under_the_mask() -> None:
@@ -115,8 +137,10 @@ def test_the_command_prints_a_table_and_json() -> None:
     shown = CliRunner().invoke(app, [*arguments, "--quiet", "--json"])
 
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout)["methods"][0]["method"] == "classical"
-    assert "x codec" in CliRunner().invoke(app, arguments).stdout
+    row = json.loads(shown.stdout)["methods"][0]
+    assert row["method"] == "classical" and sum(row["marks_of_contrast"].values()) > 0
+    table = CliRunner().invoke(app, arguments).stdout
+    assert "x codec" in table and f"under 1 ({row['marks_of_contrast']['under 1']} marks)" in table
     assert CliRunner().invoke(app, ["bench", "--detector", "magic"]).exit_code == 2
 
 

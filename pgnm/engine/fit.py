@@ -116,7 +116,8 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
         return _summary(job, position, resumed_at)
     validate(stage.model, job.val, devices, batches=_SANITY_BATCHES)  # a fault here should not wait an epoch
     guard = _Guard(job)
-    with _interruptible() as interrupted, _forked_random(devices), open_tracker(recipe.track, job) as track:
+    tracker = open_tracker(recipe.track, job, resumed=resumed_at > 0)
+    with _interruptible() as interrupted, _forked_random(devices), tracker as track:
         while position.epoch < recipe.epochs and not _waited_enough(recipe, position):
             meter = Meter.from_state(position.meter, devices)
             started, seen = time.monotonic(), 0

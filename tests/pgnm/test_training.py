@@ -140,16 +140,47 @@ def test_no_step_needs_an_operation_that_is_not_deterministic(make_split: MakeSp
     assert same(weights(tmp_path / "plain"), weights(tmp_path / "strict"))
 
 
+def fake_wandb(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    run = MagicMock()
+    opened = MagicMock(__enter__=lambda _: run, __exit__=lambda *_: None)
+    fake = MagicMock(run=run, init=MagicMock(return_value=opened))
+    fake.errors.Error = type("Error", (Exception,), {})
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return fake
+
+
 def test_weights_and_biases_hears_of_every_epoch(
     make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = MagicMock()
-    fake = MagicMock(init=MagicMock(return_value=MagicMock(__enter__=lambda _: run, __exit__=lambda *_: None)))
-    monkeypatch.setitem(sys.modules, "wandb", fake)
+    fake = fake_wandb(monkeypatch)
     pretrain(make_split(), tmp_path / "run", TINY.replace(track="wandb"))
     assert fake.init.call_args.kwargs["config"]["model"] == "test_resnet"
-    assert [call.kwargs["step"] for call in run.log.call_args_list] == [0, 1]
-    assert all("val_f1" in call.args[0] for call in run.log.call_args_list)
+    assert [call.kwargs["step"] for call in fake.run.log.call_args_list] == [0, 1]
+    assert all("val_f1" in call.args[0] for call in fake.run.log.call_args_list)
+
+
+def test_weights_and_biases_goes_on_with_the_run_of_an_interrupted_training_only(
+    make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, split, out, recipe = fake_wandb(monkeypatch), make_split(), tmp_path / "run", TINY.replace(track="wandb")
+    fake.run.log.side_effect = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(split, out, recipe)
+    fake.run.log.side_effect = None
+    pretrain(split, out, recipe)
+    pretrain(split, out, recipe, resume=False)
+
+    first, resumed, anew = (call.kwargs["id"] for call in fake.init.call_args_list)
+    assert first == resumed != anew
+
+
+def test_a_refusal_of_weights_and_biases_is_told_in_one_sentence(
+    make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = fake_wandb(monkeypatch)
+    fake.init.side_effect = fake.errors.Error("No API key configured.")
+    with pytest.raises(TrainingError, match="No API key configured; set WANDB_MODE=offline"):
+        pretrain(make_split(), tmp_path / "run", TINY.replace(track="wandb"))
 
 
 def test_the_policy_sees_smaller_images_only_where_asked(make_split: MakeSplit, tmp_path: Path) -> None:

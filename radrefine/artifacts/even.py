@@ -1,5 +1,6 @@
-"""Take in the rest of a mark that is one even area: a bar, a plate behind text, a solid arrow."""
+"""Even areas: bars, plates behind text, solid arrows. Tissue has grain everywhere, ink has none."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import cv2
@@ -7,18 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.artifacts.response import to_grey
-from radrefine.records import Image
+from radrefine.records import Finding, Image, Mask
 
-# Tissue has grain everywhere; ink has none, but coding and shading leave it a few grey levels between neighbours.
+# Coding and shading leave ink a few grey levels between neighbours, and fewer along a row: magnified tissue changes as
+# slowly from pixel to pixel, but goes on changing.
 _GRAIN: Final = 4
-# An echo driven into saturation is even too, from this grey level up.
-_SATURATED: Final = 250
+_ROW_SPREAD: Final = 2.0
+# Below this grey level lies the black beside a scan; above that an echo was driven into saturation.
+_BLACK, _SATURATED = 12, 250
 _NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
-# What is smaller than this, px, needs no completing.
-_LEAST: Final = 12
-# An even area is a mark's where at least this share of it was found: far less than the network misses of a large bar,
-# far more than letters cover of the black beside a scan.
+
+# An area is completed when at least this share of it was found: far less than the network misses of a large bar, far
+# more than letters cover of the black beside a scan. What is smaller than this, px, needs no completing.
 _SHARE: Final = 0.3
+_LEAST: Final = 12
+
+# A bar is a box: with what is written on it it fills this share of its bounding box, without it that share, and no
+# piece of writing takes more than the third: a frame has a scan inside. Then its least size, px, and its greatest share
+# of the picture.
+_BOX: Final = 0.85
+_INK: Final = 0.5
+_WORD: Final = 0.25
+_SMALLEST: Final = 60
+_THINNEST: Final = 3
+_LARGEST: Final = 0.45
+_BAR_SCORE: Final = 0.97
 
 
 def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
@@ -35,19 +49,86 @@ def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> ND
     found = logits > least
     if not found.any():
         return logits
-    # The morphological gradient is the largest difference within 3 x 3 pixels.
     grey = to_grey(image)
-    even = (cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEIGHBOURS) <= _GRAIN) & (grey < _SATURATED)
+    even = _even(image) & (grey < _SATURATED)
     if not (even & found).any():
         return logits
-    count, areas, stats, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=4)
-    size = stats[:, cv2.CC_STAT_AREA]
+    count, areas, boxes, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=4)
+    size = boxes[:, cv2.CC_STAT_AREA]
     inside = areas[found]
     covered = np.bincount(inside, minlength=count)
-    taken = (covered >= _SHARE * size) & (size >= _LEAST)
+    taken = (covered >= _SHARE * size) & (covered < size) & (size >= _LEAST)
     taken[0] = False
+    for number in np.flatnonzero(taken):
+        rows, columns = _box(boxes[number])
+        taken[number] = _is_plain(grey[rows, columns], areas[rows, columns] == number)
     if not taken.any():
         return logits
     mean = np.bincount(inside, logits[found], minlength=count) / np.maximum(covered, 1)
     lift = np.where(taken, mean, -np.inf).astype(np.float32)[areas]
     return np.maximum(logits, np.asarray(cv2.dilate(lift, _NEIGHBOURS), np.float32))
+
+
+def find_bars(image: Image) -> Iterator[tuple[Finding, Mask]]:
+    """Find even boxes: bars and panels of the user interface, plates, whatever is written on them included.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8.
+
+    Yields:
+        The finding, and the bool mask of the patch within its box.
+    """
+    grey = to_grey(image)
+    even = _even(image) & (grey >= _BLACK) & (grey < _SATURATED)
+    count, areas, boxes, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=4)
+    size = boxes[:, cv2.CC_STAT_AREA]
+    large = (size >= _SMALLEST) & (size <= _LARGEST * grey.size)
+    for number in range(1, count):
+        if not large[number] or boxes[number, 2:4].min() < _THINNEST:
+            continue
+        rows, columns = _box(boxes[number])
+        own = areas[rows, columns] == number
+        whole = _filled(own)
+        if whole.sum() < _BOX * own.size or not _is_plain(grey[rows, columns], own) or _holds_much(own, whole):
+            continue
+        # The gradient took the outermost pixels of the box.
+        top, left = max(0, rows.start - 1), max(0, columns.start - 1)
+        part = cv2.dilate(np.pad(whole, 1), _NEIGHBOURS)[top - rows.start + 1 :, left - columns.start + 1 :]
+        part = part[: grey.shape[0] - top, : grey.shape[1] - left]
+        height, width = part.shape
+        yield Finding("ui_bar", left, top, width, height, _BAR_SCORE, "even", removed=False), np.asarray(part > 0)
+
+
+def _filled(own: Mask) -> NDArray[np.uint8]:
+    outline, _ = cv2.findContours(own.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros(own.shape, np.uint8), outline, -1, 1, -1), np.uint8)
+
+
+def _holds_much(own: Mask, whole: NDArray[np.uint8]) -> bool:
+    """Tell whether more lies within an area than is written on bars."""
+    holes = whole & ~own
+    _, _, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
+    largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return own.sum() < _INK * own.size or largest > _WORD * own.size
+
+
+def _even(image: Image) -> Mask:
+    # The morphological gradient is the largest difference within 3 x 3 pixels.
+    change = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, _NEIGHBOURS)
+    if change.ndim == 3:
+        red, green, blue = cv2.split(change)
+        change = cv2.max(cv2.max(red, green), blue)
+    return np.asarray(change <= _GRAIN)
+
+
+def _box(stats: NDArray[np.int32]) -> tuple[slice, slice]:
+    x, y, width, height = (int(value) for value in stats[:4])
+    return slice(y, y + height), slice(x, x + width)
+
+
+def _is_plain(grey: NDArray[np.uint8], own: Mask) -> bool:
+    """Tell whether an area keeps one grey level along each row; bars shaded from top to bottom do."""
+    level = np.where(own, grey, 0).astype(np.float32)
+    count = own.sum(axis=1, dtype=np.float32)
+    spread = (level * level).sum() - (level.sum(axis=1) ** 2 / np.maximum(count, 1)).sum()
+    return bool(spread <= _ROW_SPREAD**2 * count.sum())

@@ -1,10 +1,10 @@
-"""Even areas: a bar that was found in part is taken whole, and nothing else is."""
+"""Even areas: a bar that was found in part is taken whole, even boxes are bars, and tissue is neither."""
 
 import cv2
 import numpy as np
 import pytest
 
-from radrefine.artifacts.even import complete_even
+from radrefine.artifacts.even import complete_even, find_bars
 
 LEAST = -1.0
 
@@ -61,3 +61,47 @@ def test_where_nothing_was_found_nothing_is_taken() -> None:
     image, logits = np.full((64, 80, 3), 90, np.uint8), np.full((64, 80), -5.0, np.float32)
 
     assert complete_even(image, logits, LEAST) is logits
+
+
+def test_smooth_tissue_is_left_alone_though_its_neighbours_differ_little() -> None:
+    image = cv2.resize(_tissue()[:8, :10], (80, 64), interpolation=cv2.INTER_CUBIC) // 4 + 60
+    logits = _seen(np.s_[:, :40])
+
+    np.testing.assert_array_equal(complete_even(image, logits, LEAST), logits)
+    assert not list(find_bars(image))
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_an_even_box_is_a_bar_with_what_is_written_on_it(colour: bool) -> None:
+    image, bar = _tissue(), np.s_[50:62, 12:70]
+    image[bar] = np.linspace(70, 50, 12).astype(np.uint8)[:, None]  # shaded from top to bottom
+    image[54:58, 20:30:2] = 230
+    ((found, part),) = find_bars(np.repeat(image[..., None], 3, axis=2) if colour else image)
+
+    assert (found.kind, found.x, found.y, found.width, found.height) == ("ui_bar", 12, 50, 58, 12)
+    assert part.all()
+
+
+def test_a_bar_at_the_edge_reaches_it() -> None:
+    image = _tissue()
+    image[:9] = 40
+    ((found, part),) = find_bars(image)
+
+    assert (found.x, found.y, found.width, found.height) == (0, 0, 80, 9) and part.all()
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_the_black_beside_a_scan_and_saturated_echoes_are_no_bars(grey: int) -> None:
+    image = _tissue()
+    image[40:] = grey
+
+    assert not list(find_bars(image))
+
+
+def test_an_even_frame_or_half_the_picture_is_no_bar() -> None:
+    image = np.full((64, 80), 30, np.uint8)
+    image[8:56, 8:72] = _tissue()[8:56, 8:72]
+    assert not list(find_bars(image))
+    image = _tissue()
+    image[:40] = 60
+    assert not list(find_bars(image))

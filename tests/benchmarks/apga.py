@@ -181,8 +181,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("agent", "few", "throughput"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--counts", type=int, nargs="+", default=[16, 32, 64, 128])
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--counts", type=int, nargs="+", default=[6, 10, 16, 24])
     parser.add_argument("--size", type=int, default=64)
     arguments = parser.parse_args()
     if arguments.what == "agent":

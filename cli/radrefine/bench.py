@@ -10,6 +10,7 @@ from cli._terminal import Json, Quiet, finish, progress, tell_errors
 if TYPE_CHECKING:
     from radrefine.bench.leak import LeakReport
 
+_LEAST_MAGNIFIED, _MOST_MAGNIFIED = 0.5, 4.0
 _COLUMNS = {
     "objects": "objects",
     "recall_1px": "rec 1px",
@@ -39,6 +40,9 @@ def bench(
     clean: Annotated[list[Path] | None, typer.Option(help="Folder of clean images to draw marks on.")] = None,
     count: Annotated[int, typer.Option(help="Composites; phantoms carry them without --clean.")] = 60,
     size: Annotated[int, typer.Option(help="Side of the phantoms in px.")] = 256,
+    magnify: Annotated[
+        float, typer.Option(help="Scale the images of --clean by this factor, 0.5 to 4; marks then have more pixels.")
+    ] = 1.0,
     detector: Annotated[
         list[str] | None, typer.Option(help="Detectors to compare: learned, classical, both; all when left out.")
     ] = None,
@@ -70,6 +74,10 @@ def bench(
         raise UsageError("--masks, --objects, --ignore and --unmarked describe --images; name that folder too")
     if count < 1:
         raise UsageError(f"--count must be 1 or more, got {count}")
+    if not _LEAST_MAGNIFIED <= magnify <= _MOST_MAGNIFIED:
+        raise UsageError(f"--magnify must be {_LEAST_MAGNIFIED} to {_MOST_MAGNIFIED}, got {magnify}")
+    if magnify != 1 and (not clean or leak):
+        raise UsageError("--magnify scales the images of --clean for composites; name such a folder, without --leak")
     own = "" if weights is None else str(weights.resolve())
     methods = {name: refiner(name, own) for name in detector or DETECTORS}  # type: ignore[arg-type]  # checked above
     cv2.setNumThreads(1)
@@ -83,13 +91,13 @@ def bench(
         total = len(list_images(images))
         cases = folder_cases(images, masks, objects, ignore=ignore, unmarked=unmarked)
     else:
-        cases, total = composite_cases(clean or [], count, seed, size), count
+        cases, total = composite_cases(clean or [], count, seed, size, magnify), count
     with progress(quiet=quiet) as callback:
         reports = run_bench(cases, methods | (BASELINES if baselines else {}), total=total, progress=callback)
     rows = [report.to_row() for report in reports]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
     lines = [*_table(rows), f"peak memory of this process: {memory:,.0f} MiB"]
-    result = {"images": total, "seed": seed, "peak_memory_mib": round(memory), "methods": rows}
+    result = {"images": total, "seed": seed, "magnify": magnify, "peak_memory_mib": round(memory), "methods": rows}
     finish(result, lines, as_json=as_json, quiet=quiet)
 
 

@@ -33,6 +33,8 @@ _SMALLEST: Final = 60
 _THINNEST: Final = 3
 _LARGEST: Final = 0.45
 _BAR_SCORE: Final = 0.97
+# A bar of which this share was found is not reported again.
+_KNOWN: Final = 0.5
 
 
 def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
@@ -69,6 +71,22 @@ def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> ND
     return np.maximum(logits, np.asarray(cv2.dilate(lift, _NEIGHBOURS), np.float32))
 
 
+def add_bars(image: Image, findings: list[Finding], masks: dict[str, Mask]) -> None:
+    """Add the bars of a picture to what was found in it, in place; one that was found by half is completed.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8.
+        findings: The marks.
+        masks: One (H, W) bool mask per kind.
+    """
+    for found, part in find_bars(image):
+        place = slice(found.y, found.y + found.height), slice(found.x, found.x + found.width)
+        mask = masks.setdefault(found.kind, np.zeros(image.shape[:2], bool))
+        if (mask[place] & part).sum() < _KNOWN * part.sum():
+            findings.append(found)
+        mask[place] |= part
+
+
 def find_bars(image: Image) -> Iterator[tuple[Finding, Mask]]:
     """Find even boxes: bars and panels of the user interface, plates, whatever is written on them included.
 
@@ -80,6 +98,8 @@ def find_bars(image: Image) -> Iterator[tuple[Finding, Mask]]:
     """
     grey = to_grey(image)
     even = _even(image) & (grey >= _BLACK) & (grey < _SATURATED)
+    if not cv2.erode(even.view(np.uint8), _NEIGHBOURS).any():
+        return  # as in most scans: nothing is as thick as a bar
     count, areas, boxes, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=4)
     size = boxes[:, cv2.CC_STAT_AREA]
     large = (size >= _SMALLEST) & (size <= _LARGEST * grey.size)

@@ -1,6 +1,5 @@
 """Find the marks of one image: regions that stand out, scored, chosen and put together."""
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 
 from radrefine.artifacts.bank import load_templates, match_templates
-from radrefine.artifacts.even import find_bars
+from radrefine.artifacts.even import add_bars
 from radrefine.artifacts.lines import find_lines, find_more_crosses, place_crosses
 from radrefine.artifacts.overlays import find_overlays
 from radrefine.artifacts.regions import find_regions
@@ -72,12 +71,13 @@ def find_artifacts(image: Image) -> Detection:
         for found, line in find_lines(response, crosses + more):
             findings.append(found)
             masks["dotted_line"] = masks.get("dotted_line", np.zeros(field.shape, bool)) | line
-    for found, part in itertools.chain(find_overlays(image, response), find_bars(image)):
+    for found, part in find_overlays(image, response):
         rows, columns = slice(found.y, found.y + found.height), slice(found.x, found.x + found.width)
         mask = masks.setdefault(found.kind, np.zeros(field.shape, bool))
         if (mask[rows, columns] & part).sum() < _SAME_SHARE * part.sum():
             findings.append(found)
         mask[rows, columns] |= part
+    add_bars(image, findings, masks)
     return Detection(findings, masks, field.shape, strongest_doubt(regions, scores, masks))
 
 

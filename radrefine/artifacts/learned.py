@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.artifacts.even import complete_even
+from radrefine.artifacts.even import add_bars, complete_even
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
 from radrefine.errors import SourceError
@@ -92,6 +92,8 @@ def find_learned(image: Image, weights: str = "") -> Detection:
     detector = _of_this_thread(weights)
     verdict = detector.look(image)
     findings, masks = group_marks(verdict, detector.settings)
+    # Of a bar without words along an edge the network cannot tell whether it is a bar or what surrounds the scan.
+    add_bars(image, findings, masks)
     return Detection(findings, masks, verdict.logits.shape, strongest_doubt(verdict.logits, masks))
 
 

@@ -42,7 +42,9 @@ class Case:
     ignored: Mask | None = None
 
 
-def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 256) -> Iterator[Case]:
+def composite_cases(
+    folders: Sequence[Path], count: int, seed: int, size: int = 256, magnify: float = 1.0
+) -> Iterator[Case]:
     """Draw known annotations on clean images, every kind in turn, with what belongs to them as on a screen.
 
     Args:
@@ -50,6 +52,8 @@ def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 
         count: Composites in all.
         seed: Of every choice.
         size: Side of the phantoms, px.
+        magnify: Factor by which the clean images of `folders` are scaled; marks keep their size on the screen, and so
+            have more pixels on a larger one.
 
     Yields:
         Cases with the clean image.
@@ -60,7 +64,7 @@ def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 
         rng = np.random.default_rng([seed, number])
         if files:
             path = files[int(rng.integers(len(files)))]
-            clean, name = decode_image(path.read_bytes()), path.name
+            clean, name = _magnified(decode_image(path.read_bytes()), magnify), path.name
         else:
             name = scenes[number % len(scenes)]
             clean = make_phantom(name, rng, (size, size))
@@ -69,6 +73,14 @@ def composite_cases(folders: Sequence[Path], count: int, seed: int, size: int = 
         marked = draw_marks(clean, rng, kinds, jpeg=quality, companions=True)
         boxes = tuple((found.kind, found.x, found.y, found.width, found.height) for found in marked.findings)
         yield Case(name, marked.image, marked.mask, boxes, marked.clean)
+
+
+def _magnified(image: Image, factor: float) -> Image:
+    if factor == 1:
+        return image
+    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
+    way = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
 
 
 def folder_cases(

@@ -142,6 +142,15 @@ def test_the_command_prints_a_table_and_json() -> None:
     table = CliRunner().invoke(app, arguments).stdout
     assert "x codec" in table and f"under 1 ({row['marks_of_contrast']['under 1']} marks)" in table
     assert CliRunner().invoke(app, ["bench", "--detector", "magic"]).exit_code == 2
+    assert CliRunner().invoke(app, ["bench", "--magnify", "2"]).exit_code == 2
+
+
+def test_magnified_composites_have_larger_marks(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), make_phantom("US/breast/cyst", np.random.default_rng(0), (96, 120)))
+    (plain,), (large,) = (list(composite_cases([tmp_path], 1, seed=1, magnify=factor)) for factor in (1.0, 3.0))
+
+    assert plain.image.shape[:2] == (96, 120) and large.image.shape[:2] == (288, 360)
+    assert large.truth.sum() > 1.5 * plain.truth.sum()
 
 
 def test_a_classifier_sees_the_marks_and_not_what_a_perfect_cleaner_leaves() -> None:

@@ -33,8 +33,6 @@ _SMALLEST: Final = 60
 _THINNEST: Final = 3
 _LARGEST: Final = 0.45
 _BAR_SCORE: Final = 0.97
-# A bar of which this share was found is not reported again.
-_KNOWN: Final = 0.5
 
 
 def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
@@ -72,19 +70,18 @@ def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> ND
 
 
 def add_bars(image: Image, findings: list[Finding], masks: dict[str, Mask]) -> None:
-    """Add the bars of a picture to what was found in it, in place; one that was found by half is completed.
+    """Add the bars of a picture to what was found in it, in place, instead of the pieces of them that were found.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
         findings: The marks.
         masks: One (H, W) bool mask per kind.
     """
-    for found, part in find_bars(image):
-        place = slice(found.y, found.y + found.height), slice(found.x, found.x + found.width)
-        mask = masks.setdefault(found.kind, np.zeros(image.shape[:2], bool))
-        if (mask[place] & part).sum() < _KNOWN * part.sum():
-            findings.append(found)
-        mask[place] |= part
+    for bar, part in find_bars(image):
+        findings[:] = [found for found in findings if found.kind != bar.kind or not _within(found, bar)]
+        findings.append(bar)
+        mask = masks.setdefault(bar.kind, np.zeros(image.shape[:2], bool))
+        mask[bar.y : bar.y + bar.height, bar.x : bar.x + bar.width] |= part
 
 
 def find_bars(image: Image) -> Iterator[tuple[Finding, Mask]]:
@@ -117,6 +114,12 @@ def find_bars(image: Image) -> Iterator[tuple[Finding, Mask]]:
         part = part[: grey.shape[0] - top, : grey.shape[1] - left]
         height, width = part.shape
         yield Finding("ui_bar", left, top, width, height, _BAR_SCORE, "even", removed=False), np.asarray(part > 0)
+
+
+def _within(inner: Finding, outer: Finding) -> bool:
+    right, bottom = outer.x + outer.width, outer.y + outer.height
+    across = outer.x <= inner.x and inner.x + inner.width <= right
+    return across and outer.y <= inner.y and inner.y + inner.height <= bottom
 
 
 def _filled(own: Mask) -> NDArray[np.uint8]:

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from radrefine.artifacts.even import complete_even, find_bars
+from radrefine.artifacts.even import add_bars, complete_even, find_bars
+from radrefine.records import Finding
 
 LEAST = -1.0
 
@@ -105,3 +106,15 @@ def test_an_even_frame_or_half_the_picture_is_no_bar() -> None:
     image = _tissue()
     image[:40] = 60
     assert not list(find_bars(image))
+
+
+def test_a_bar_takes_the_place_of_the_pieces_of_it_that_were_found() -> None:
+    image = _tissue()
+    image[50:] = 60
+    piece = Finding("ui_bar", 4, 52, 10, 9, 0.4, "learned", removed=False)
+    word = Finding("text", 20, 52, 10, 9, 0.9, "learned", removed=False)
+    findings, masks = [piece, word], {}
+    add_bars(image, findings, masks)
+
+    assert [(found.kind, found.score > 0.9) for found in findings] == [("text", False), ("ui_bar", True)]
+    assert masks["ui_bar"][50:].all() and not masks["ui_bar"][:49].any()

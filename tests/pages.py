@@ -17,7 +17,8 @@ def opened(browser: Any, page: Path, **options: Any) -> Iterator[Any]:
         page: An HTML file.
         options: Those of a playwright context, such as `color_scheme`.
     """
-    context = browser.new_context(**options)
+    # Colours on their way from one to the other have no contrast to be judged by.
+    context = browser.new_context(**{"reduced_motion": "reduce", **options})
     tab = context.new_page()
     messages: list[str] = []
     requests: list[str] = []

@@ -116,10 +116,9 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         if not measured:
             continue
         lines += ["", f"{title:28}" + "".join(f"{row['method']:>20}" for row in measured)]
-        groups = {group: None for row in measured for group in row[key]}
-        for group in sorted(groups) if key == "kinds" else groups:
-            name = group if key == "kinds" else f"{group} ({measured[0]['marks_of_contrast'][group]} marks)"
-            lines.append(f"{name:28}" + "".join(f"{_cell(row[key].get(group)):>20}" for row in measured))
+        for group in measured[0][key]:
+            name = f"{group} ({measured[0]['marks'][group]} marks)"
+            lines.append(f"{name:28}" + "".join(f"{_cell(row[key][group]):>20}" for row in measured))
     lines.append("objects: share of marks at least half covered; changed, pixels: damage where there is no mark")
     if any(row["contrasts"] for row in rows):
         lines.append(

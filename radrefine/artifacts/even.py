@@ -1,6 +1,7 @@
 """Even areas: bars, plates behind text, solid arrows. Tissue has grain everywhere, ink has none."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final
 
 import cv2
@@ -18,8 +19,7 @@ _ROW_SPREAD: Final = 2.0
 _BLACK, _SATURATED = 12, 250
 _NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 
-# An area is completed when at least this share of it was found: far less than the network misses of a large bar, far
-# more than letters cover of the black beside a scan. What is smaller than this, px, needs no completing.
+# An area is completed when at least this share of it was found; what is smaller than this, px, needs no completing.
 _SHARE: Final = 0.3
 _LEAST: Final = 12
 
@@ -35,85 +35,98 @@ _LARGEST: Final = 0.45
 _BAR_SCORE: Final = 0.97
 
 
-def complete_even(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
-    """Raise the logits of even areas of which a good part was found to the mean of that part.
+class EvenAreas:
+    """The even areas of a picture, parted from each other once somebody asks for them.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
-        logits: (H, W) float32, of "mark".
-        least: Logit above which a pixel counts as found.
-
-    Returns:
-        (H, W) float32, nowhere below `logits`; an area is raised with its rim.
     """
-    found = logits > least
-    if not found.any():
-        return logits
-    grey = to_grey(image)
-    even = _even(image) & (grey < _SATURATED)
-    if not (even & found).any():
-        return logits
-    count, areas, boxes, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=4)
-    size = boxes[:, cv2.CC_STAT_AREA]
-    inside = areas[found]
-    covered = np.bincount(inside, minlength=count)
-    taken = (covered >= _SHARE * size) & (covered < size) & (size >= _LEAST)
-    taken[0] = False
-    for number in np.flatnonzero(taken):
-        rows, columns = _box(boxes[number])
-        taken[number] = _is_plain(grey[rows, columns], areas[rows, columns] == number)
-    if not taken.any():
-        return logits
-    mean = np.bincount(inside, logits[found], minlength=count) / np.maximum(covered, 1)
-    lift = np.where(taken, mean, -np.inf).astype(np.float32)[areas]
-    return np.maximum(logits, np.asarray(cv2.dilate(lift, _NEIGHBOURS), np.float32))
+
+    def __init__(self, image: Image) -> None:
+        self._grey = to_grey(image)
+        self._even = (_coarsest_step(image) <= _GRAIN) & (self._grey >= _BLACK) & (self._grey < _SATURATED)
+
+    @cached_property
+    def _areas(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The number of each pixel's area, 0 for none, and x, y, width, height and size of each number."""
+        _, numbers, boxes, _ = cv2.connectedComponentsWithStats(self._even.view(np.uint8), connectivity=4)
+        return np.asarray(numbers, np.int32), np.asarray(boxes, np.int32)
+
+    def complete(self, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
+        """Raise the logits of areas of which a good part was found to the mean of that part.
+
+        Args:
+            logits: (H, W) float32, of "mark".
+            least: Logit above which a pixel counts as found.
+
+        Returns:
+            (H, W) float32, nowhere below `logits`; an area is raised with its rim.
+        """
+        found = logits > least
+        if not (self._even & found).any():
+            return logits
+        numbers, boxes = self._areas
+        size = boxes[:, cv2.CC_STAT_AREA]
+        inside = numbers[found]
+        covered = np.bincount(inside, minlength=len(boxes))
+        taken = (covered >= _SHARE * size) & (covered < size) & (size >= _LEAST)
+        taken[0] = False
+        for number in np.flatnonzero(taken).tolist():
+            taken[number] = _is_plain(*self._patch(number))
+        if not taken.any():
+            return logits
+        mean = np.bincount(inside, logits[found], minlength=len(boxes)) / np.maximum(covered, 1)
+        lift = np.where(taken, mean, -np.inf).astype(np.float32)[numbers]
+        return np.maximum(logits, np.asarray(cv2.dilate(lift, _NEIGHBOURS), np.float32))
+
+    def bars(self) -> Iterator[tuple[Finding, Mask]]:
+        """Find even boxes: bars and panels of the user interface, plates, whatever is written on them included.
+
+        Yields:
+            The finding, and the bool mask of the patch within its box.
+        """
+        if not cv2.erode(self._even.view(np.uint8), _NEIGHBOURS).any():
+            return  # as in most scans: nothing is as thick as a bar
+        _, boxes = self._areas
+        size = boxes[:, cv2.CC_STAT_AREA]
+        thick = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].min(axis=1) >= _THINNEST
+        likely = thick & (size >= _SMALLEST) & (size <= _LARGEST * self._grey.size)
+        likely[0] = False
+        for number in np.flatnonzero(likely).tolist():
+            grey, own = self._patch(number)
+            whole = _filled(own)
+            if whole.sum() < _BOX * own.size or not _is_plain(grey, own) or _holds_much(own, whole):
+                continue
+            # The gradient took the outermost pixels of the box.
+            x, y = boxes[number, :2].tolist()
+            left, top = max(0, x - 1), max(0, y - 1)
+            part = cv2.dilate(np.pad(whole, 1), _NEIGHBOURS)[top - y + 1 :, left - x + 1 :]
+            part = part[: self._grey.shape[0] - top, : self._grey.shape[1] - left]
+            height, width = part.shape
+            yield Finding("ui_bar", left, top, width, height, _BAR_SCORE, "even", removed=False), np.asarray(part > 0)
+
+    def _patch(self, number: int) -> tuple[NDArray[np.uint8], Mask]:
+        """Return the grey levels in the box of an area, and which of them are its own."""
+        numbers, boxes = self._areas
+        x, y, width, height = boxes[number, :4].tolist()
+        place = slice(y, y + height), slice(x, x + width)
+        return self._grey[place], np.asarray(numbers[place] == number)
 
 
-def add_bars(image: Image, findings: list[Finding], masks: dict[str, Mask]) -> None:
+def add_bars(areas: EvenAreas, findings: list[Finding], masks: dict[str, Mask], shape: tuple[int, ...]) -> None:
     """Add the bars of a picture to what was found in it, in place, instead of the pieces of them that were found.
 
     Args:
-        image: (H, W) or (H, W, 3), uint8.
+        areas: Of the picture.
         findings: The marks.
         masks: One (H, W) bool mask per kind.
+        shape: Height and width of the picture, px.
     """
-    for bar, part in find_bars(image):
+    for bar, part in areas.bars():
         findings[:] = [found for found in findings if found.kind != bar.kind or not _within(found, bar)]
         findings.append(bar)
-        mask = masks.setdefault(bar.kind, np.zeros(image.shape[:2], bool))
+        mask = masks.setdefault(bar.kind, np.zeros(shape, bool))
         mask[bar.y : bar.y + bar.height, bar.x : bar.x + bar.width] |= part
-
-
-def find_bars(image: Image) -> Iterator[tuple[Finding, Mask]]:
-    """Find even boxes: bars and panels of the user interface, plates, whatever is written on them included.
-
-    Args:
-        image: (H, W) or (H, W, 3), uint8.
-
-    Yields:
-        The finding, and the bool mask of the patch within its box.
-    """
-    grey = to_grey(image)
-    even = _even(image) & (grey >= _BLACK) & (grey < _SATURATED)
-    if not cv2.erode(even.view(np.uint8), _NEIGHBOURS).any():
-        return  # as in most scans: nothing is as thick as a bar
-    count, areas, boxes, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=4)
-    size = boxes[:, cv2.CC_STAT_AREA]
-    large = (size >= _SMALLEST) & (size <= _LARGEST * grey.size)
-    for number in range(1, count):
-        if not large[number] or boxes[number, 2:4].min() < _THINNEST:
-            continue
-        rows, columns = _box(boxes[number])
-        own = areas[rows, columns] == number
-        whole = _filled(own)
-        if whole.sum() < _BOX * own.size or not _is_plain(grey[rows, columns], own) or _holds_much(own, whole):
-            continue
-        # The gradient took the outermost pixels of the box.
-        top, left = max(0, rows.start - 1), max(0, columns.start - 1)
-        part = cv2.dilate(np.pad(whole, 1), _NEIGHBOURS)[top - rows.start + 1 :, left - columns.start + 1 :]
-        part = part[: grey.shape[0] - top, : grey.shape[1] - left]
-        height, width = part.shape
-        yield Finding("ui_bar", left, top, width, height, _BAR_SCORE, "even", removed=False), np.asarray(part > 0)
 
 
 def _within(inner: Finding, outer: Finding) -> bool:
@@ -135,18 +148,13 @@ def _holds_much(own: Mask, whole: NDArray[np.uint8]) -> bool:
     return own.sum() < _INK * own.size or largest > _WORD * own.size
 
 
-def _even(image: Image) -> Mask:
-    # The morphological gradient is the largest difference within 3 x 3 pixels.
+def _coarsest_step(image: Image) -> NDArray[np.uint8]:
+    """Return the largest difference within 3 x 3 pixels, (H, W): of the channel where it is largest."""
     change = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, _NEIGHBOURS)
     if change.ndim == 3:
         red, green, blue = cv2.split(change)
         change = cv2.max(cv2.max(red, green), blue)
-    return np.asarray(change <= _GRAIN)
-
-
-def _box(stats: NDArray[np.int32]) -> tuple[slice, slice]:
-    x, y, width, height = (int(value) for value in stats[:4])
-    return slice(y, y + height), slice(x, x + width)
+    return np.asarray(change, np.uint8)
 
 
 def _is_plain(grey: NDArray[np.uint8], own: Mask) -> bool:

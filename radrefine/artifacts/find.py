@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from radrefine.artifacts.bank import load_templates, match_templates
-from radrefine.artifacts.even import add_bars
+from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.lines import find_lines, find_more_crosses, place_crosses
 from radrefine.artifacts.overlays import find_overlays
 from radrefine.artifacts.regions import find_regions
@@ -77,7 +77,7 @@ def find_artifacts(image: Image) -> Detection:
         if (mask[rows, columns] & part).sum() < _SAME_SHARE * part.sum():
             findings.append(found)
         mask[rows, columns] |= part
-    add_bars(image, findings, masks)
+    add_bars(EvenAreas(image), findings, masks, field.shape)
     return Detection(findings, masks, field.shape, strongest_doubt(regions, scores, masks))
 
 

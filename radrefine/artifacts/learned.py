@@ -6,7 +6,6 @@ and its card.
 
 import hashlib
 import json
-import math
 import threading
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.artifacts.even import add_bars, complete_even
+from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
 from radrefine.errors import SourceError
@@ -49,15 +48,15 @@ class MarkDetector:
             score = tuple(float(value) for value in known["score"])
             self.settings = DetectorSettings(tuple(known["kinds"]), float(known["threshold"]), score)  # type: ignore[arg-type]
             self._net = _read_network(weights)
-            self._least = math.log(self.settings.threshold / (1 - self.settings.threshold))
         except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
             raise _bad_weights(weights, error) from None
 
-    def look(self, image: Image) -> Verdict:
-        """Return what the network says of a picture.
+    def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
+        """Return what the network says of a picture, with even areas completed.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
+            areas: The even areas of the picture, where the caller has them.
 
         Returns:
             The verdict on every pixel.
@@ -75,7 +74,7 @@ class MarkDetector:
         coarse = kinds[0].reshape(len(kinds[0]), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[2:])
         if scale < 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-        logits = complete_even(image, logits, self._least)
+        logits = (areas or EvenAreas(image)).complete(logits, self.settings.least_logit)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
 
@@ -90,10 +89,11 @@ def find_learned(image: Image, weights: str = "") -> Detection:
         Findings and masks; nothing is removed here.
     """
     detector = _of_this_thread(weights)
-    verdict = detector.look(image)
+    areas = EvenAreas(image)
+    verdict = detector.look(image, areas)
     findings, masks = group_marks(verdict, detector.settings)
     # Of a bar without words along an edge the network cannot tell whether it is a bar or what surrounds the scan.
-    add_bars(image, findings, masks)
+    add_bars(areas, findings, masks, verdict.logits.shape)
     return Detection(findings, masks, verdict.logits.shape, strongest_doubt(verdict.logits, masks))
 
 

@@ -1,5 +1,6 @@
 """Read marks out of what the network says of every pixel: kind, box, score and pixels of each."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,15 @@ class DetectorSettings:
     kinds: tuple[str, ...]
     threshold: float
     score: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"the threshold must lie between 0 and 1, got {self.threshold}")
+
+    @property
+    def least_logit(self) -> float:
+        """Logit from which a pixel belongs to a mark."""
+        return math.log(self.threshold / (1 - self.threshold))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +111,7 @@ def separate_marks(verdict: Verdict, settings: DetectorSettings) -> list[KindPix
     Pixels that touch make a patch; the pixels of a patch agree on a kind where it is small or most of them do. Patches
     of one kind that lie as near as letters of a word or dots of a line make one mark.
     """
-    mask = verdict.logits > np.float32(np.log(settings.threshold / (1 - settings.threshold)))
+    mask = verdict.logits > np.float32(settings.least_logit)
     places = np.flatnonzero(mask)
     if not places.size:
         return []

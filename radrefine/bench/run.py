@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from radrefine.bench.baselines import Remover
-from radrefine.bench.cases import Case
+from radrefine.bench.cases import Box, Case
 from radrefine.bench.scores import CONTRASTS, ObjectCounts, PixelCounts, hole_fidelity, mark_contrast
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import Method, inpaint
@@ -67,8 +67,10 @@ class BenchReport:
             "ms": _rounded(1000 * float(np.median(self.seconds)) if self.seconds else math.nan),
             "codec_ratio": _rounded(sum(self.seconds) / sum(self.codec_seconds) if self.seconds else math.nan),
             "kinds": {kind: _rounded(self.objects.share(kind)) for kind in sorted(self.objects.true)},
-            "contrasts": {band: _rounded(self.contrasts.share(band)) for band in CONTRASTS if self.contrasts.true},
-            "marks_of_contrast": {band: self.contrasts.true.get(band, 0) for band in CONTRASTS if self.contrasts.true},
+            "contrasts": {
+                band: _rounded(self.contrasts.share(band)) for band in CONTRASTS if band in self.contrasts.true
+            },
+            "marks": self.objects.true | self.contrasts.true,
         }
 
 
@@ -93,8 +95,9 @@ def run_bench(
     reports = {name: BenchReport(name) for name in methods}
     oracles = {name: BenchReport(f"oracle mask, {name}") for name in get_args(Method)}
     for done, case in enumerate(cases, start=1):
+        by_contrast = _by_contrast(case)
         for name, remover in methods.items():
-            _judge(case, remover, reports[name])
+            _judge(case, by_contrast, remover, reports[name])
         if case.clean is not None and case.truth.any():
             for name, report in oracles.items():
                 report.fills.append(hole_fidelity(inpaint(case.image, case.truth, method=name), case.clean, case.truth))
@@ -102,7 +105,16 @@ def run_bench(
     return [*reports.values(), *(report for report in oracles.values() if report.fills)]
 
 
-def _judge(case: Case, remover: Remover, report: BenchReport) -> None:
+def _by_contrast(case: Case) -> list[Box]:
+    """Return the marks with their contrast in place of their kind; none where nobody knows what lies under them."""
+    if case.clean is None:
+        return []
+    places = [box[1:] for box in case.boxes]
+    seen = [(x, y, w, h) for x, y, w, h in places if case.truth[y : y + h, x : x + w].any()]
+    return [(mark_contrast(case.image, case.clean, case.truth, place), *place) for place in seen]
+
+
+def _judge(case: Case, by_contrast: list[Box], remover: Remover, report: BenchReport) -> None:
     data = encode_png(case.image)
     # Processor time, not the clock: other programs on the machine must not change the ratio.
     started = time.process_time()
@@ -124,10 +136,7 @@ def _judge(case: Case, remover: Remover, report: BenchReport) -> None:
     counted = case.truth if case.ignored is None else case.truth & ~case.ignored
     report.objects.add(mask, counted, case.boxes)
     if case.clean is not None:
-        image, clean, truth = case.image, case.clean, case.truth
-        boxes = [box for _, *box in case.boxes if truth[box[1] : box[1] + box[3], box[0] : box[0] + box[2]].any()]
-        bands = [(mark_contrast(image, clean, truth, (x, y, w, h)), x, y, w, h) for x, y, w, h in boxes]
-        report.contrasts.add(mask, truth, bands)
+        report.contrasts.add(mask, case.truth, by_contrast)
         report.fills.append(hole_fidelity(filled, case.clean, case.truth))
 
 

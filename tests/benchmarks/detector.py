@@ -153,7 +153,7 @@ def _median_ms(coded: list[bytes], repeats: int, work: Callable[[Image], Image])
 def leave_out(steps: int = 4000, organ: str = "", seeds: int = 2, count: int = 120) -> None:
     """Train without an organ, by two seeds, and judge on it: composites over its clean images, and its real marks.
 
-    Batches are of 8 pictures, as for the shipped weights, which had 57,000 of them.
+    Batches are of 8 pictures, as for the shipped weights.
     """
     from radrefine.detector.card import WEIGHTS_NAME, write_detector
     from radrefine.detector.training import TrainOptions, train_detector
@@ -186,8 +186,7 @@ def fills(count: int = 240, *, found: bool = False) -> None:
     """Print how true fills are, and how well a classifier tells filled pictures from untouched ones.
 
     The true marks are filled, or with --found what the default detector finds. PSNR and SSIM are those inside the true
-    marks. The classifier is that of `radrefine bench --leak`, trained on half of the
-    backgrounds.
+    marks. The classifier is that of `radrefine bench --leak`, trained on half of the backgrounds.
     """
     cv2.setNumThreads(1)
     clean = [to_grey(case.image) for folder in CLEAN for case in real_cases(folder, "all")]

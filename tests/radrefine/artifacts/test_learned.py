@@ -1,5 +1,6 @@
 """The learned detector: any picture, no training package, marks found and tissue left alone."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,11 @@ def test_what_is_no_detector_is_refused(tmp_path: Path) -> None:
     broken.write_bytes(b"not a network")
     broken.with_suffix(".json").write_text(WEIGHTS.with_suffix(".json").read_text())
     with pytest.raises(SourceError, match=r"broken\.onnx"):
+        MarkDetector(broken)
+    broken.write_bytes(WEIGHTS.read_bytes())
+    settings = json.loads(WEIGHTS.with_suffix(".json").read_text())
+    broken.with_suffix(".json").write_text(json.dumps({**settings, "threshold": 1}))
+    with pytest.raises(SourceError, match="threshold must lie between 0 and 1, got 1"):
         MarkDetector(broken)
 
 

@@ -138,9 +138,11 @@ def test_the_command_prints_a_table_and_json() -> None:
 
     assert shown.exit_code == 0, shown.output
     row = json.loads(shown.stdout)["methods"][0]
-    assert row["method"] == "classical" and sum(row["marks_of_contrast"].values()) > 0
+    assert row["method"] == "classical" and row["marks"]["caliper"] > 0
     table = CliRunner().invoke(app, arguments).stdout
-    assert "x codec" in table and f"under 1 ({row['marks_of_contrast']['under 1']} marks)" in table
+    assert "x codec" in table and "marks found, by contrast" in table
+    for group in (*row["kinds"], *row["contrasts"]):
+        assert f"{group} ({row['marks'][group]} marks)" in table
     assert CliRunner().invoke(app, ["bench", "--detector", "magic"]).exit_code == 2
     assert CliRunner().invoke(app, ["bench", "--magnify", "2"]).exit_code == 2
 

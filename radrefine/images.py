@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -57,6 +58,15 @@ def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
     if header.format == "PNG":
         _check_png_sums(data)
     return _decode(data, header)
+
+
+def read_image(path: Path) -> Image:
+    """Decode one image file, see `decode_image`; the message of an error names the file."""
+    try:
+        return decode_image(path.read_bytes())
+    except (ImageError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageError(f"{path} cannot be read: {reason}") from None
 
 
 def encode_png(image: Image) -> bytes:

@@ -66,7 +66,7 @@ def bench(
     from radrefine.bench.cases import list_images
     from radrefine.bench.leak import measure_leak
     from radrefine.errors import UsageError
-    from radrefine.images import decode_image
+    from radrefine.images import read_image
 
     for name in detector or ():
         check_detector(name)
@@ -82,7 +82,7 @@ def bench(
     methods = {name: refiner(name, own) for name in detector or DETECTORS}  # type: ignore[arg-type]  # checked above
     cv2.setNumThreads(1)
     if leak:
-        pictures = [decode_image(path.read_bytes()) for folder in clean or () for path in list_images(folder)]
+        pictures = [read_image(path) for folder in clean or () for path in list_images(folder)]
         with progress(quiet=quiet) as callback:
             told = measure_leak(pictures, methods, count=count, size=size, seed=seed, progress=callback)
         finish(dataclasses.asdict(told), _leak_lines(told), as_json=as_json, quiet=quiet)

@@ -12,7 +12,7 @@ import numpy as np
 from data_manifests import load
 from radrefine.artifacts.response import Plane, Response
 from radrefine.errors import ImageError, UsageError
-from radrefine.images import decode_image
+from radrefine.images import read_image
 from radrefine.records import Finding, Mask
 from radrefine.schema import KINDS
 
@@ -166,9 +166,9 @@ def _read(path: Path) -> Template:
     if kind is None:
         raise UsageError(f"the template {path} is named after no kind; begin its name with one of {', '.join(KINDS)}")
     try:
-        image = decode_image(path.read_bytes())
+        image = read_image(path)
     except ImageError as error:
-        raise UsageError(f"the template {path} cannot be read: {error}") from None
+        raise UsageError(f"the template {error}") from None
     ink = (image if image.ndim == 2 else image.max(axis=2)) >= _INK
     if not all(_SIDES[0] <= side <= _SIDES[1] for side in ink.shape):
         raise UsageError(

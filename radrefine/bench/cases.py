@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from radrefine.errors import SourceError
-from radrefine.images import decode_image
+from radrefine.images import read_image
 from radrefine.marks import DRAWN_KINDS, draw_marks
 from radrefine.phantoms import PHANTOMS, make_phantom
 from radrefine.records import Image, Mask
@@ -64,7 +64,7 @@ def composite_cases(
         rng = np.random.default_rng([seed, number])
         if files:
             path = files[int(rng.integers(len(files)))]
-            clean, name = _magnified(decode_image(path.read_bytes()), magnify), path.name
+            clean, name = _magnified(read_image(path), magnify), path.name
         else:
             name = scenes[number % len(scenes)]
             clean = make_phantom(name, rng, (size, size))
@@ -106,11 +106,12 @@ def folder_cases(
         One case per image.
 
     Raises:
-        SourceError: No images, or an image without its mask or of another size than it.
+        SourceError: No images, an image without its mask or of another size than it, or no such JSON.
+        ImageError: An image cannot be read.
     """
-    known = json.loads(objects.read_text()) if objects else {}
+    known = _read_objects(objects) if objects else {}
     for path in list_images(images):
-        image = decode_image(path.read_bytes())
+        image = read_image(path)
         truth = np.zeros(image.shape[:2], bool) if masks is None else _read_mask(masks / f"{path.stem}.png", image)
         ignored = None
         if ignore is not None and (ignore / f"{path.stem}.png").is_file():
@@ -118,7 +119,7 @@ def folder_cases(
         if unmarked:
             yield Case(path.name, image, np.zeros_like(truth), (), ignored=_around(truth, ignored))
             continue
-        boxes = _boxes_of(truth) if path.name not in known else tuple(_box(entry) for entry in known[path.name])
+        boxes = known[path.name] if path.name in known else _boxes_of(truth)
         yield Case(path.name, image, truth, boxes, ignored=ignored)
 
 
@@ -138,7 +139,7 @@ def list_images(folder: Path) -> list[Path]:
 def _read_mask(path: Path, image: Image) -> Mask:
     if not path.is_file():
         raise SourceError(f"expected the true mask {path}, which does not exist; name masks like their images")
-    mask = decode_image(path.read_bytes())
+    mask = read_image(path)
     if mask.shape[:2] != image.shape[:2]:
         raise SourceError(f"the mask {path} is {mask.shape[:2]}, its image {image.shape[:2]}; make them the same size")
     return np.asarray((mask if mask.ndim == 2 else mask.max(axis=2)) > 0)
@@ -148,6 +149,18 @@ def _boxes_of(truth: Mask) -> tuple[Box, ...]:
     near = cv2.dilate(truth.astype(np.uint8), np.ones((5, 5), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
     return tuple(("mark", *(int(value) for value in stats[number, :4])) for number in range(1, count))  # type: ignore[misc]
+
+
+def _read_objects(path: Path) -> dict[str, tuple[Box, ...]]:
+    try:
+        entries = json.loads(path.read_text())
+        return {name: tuple(_box(entry) for entry in marks) for name, marks in entries.items()}
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise SourceError(
+            f'{path} does not list marks; write {{"image.png": [{{"type": "text", "bbox": [x0, y0, x1, y1]}}]}}'
+        ) from None
 
 
 def _box(entry: dict) -> Box:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radrefine.artifacts.response import to_grey
 from radrefine.errors import SourceError, UsageError
-from radrefine.images import decode_image
+from radrefine.images import read_image
 from radrefine.inpaint import inpaint
 from radrefine.phantoms import PHANTOMS, make_phantom
 
@@ -106,10 +106,10 @@ def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
     masks = folder.with_name(f"{folder.name}_masks")
     pictures = []
     for path in _list_images(folder):
-        grey = to_grey(decode_image(path.read_bytes()))
+        grey = to_grey(read_image(path))
         mask = masks / f"{path.stem}.png"
         if mask.is_file():
-            marks = to_grey(decode_image(mask.read_bytes())) > 0
+            marks = to_grey(read_image(mask)) > 0
             grown = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
             grey = inpaint(grey, np.asarray(grown, bool))
         pictures.append(grey)

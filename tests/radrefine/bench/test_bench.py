@@ -14,6 +14,7 @@ from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, r
 from radrefine.bench.leak import measure_leak
 from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity, mark_contrast
 from radrefine.errors import SourceError, UsageError
+from radrefine.images import encode_png
 from radrefine.marks import DRAWN_KINDS
 from radrefine.phantoms import make_phantom
 
@@ -145,6 +146,21 @@ def test_the_command_prints_a_table_and_json() -> None:
         assert f"{group} ({row['marks'][group]} marks)" in table
     assert CliRunner().invoke(app, ["bench", "--detector", "magic"]).exit_code == 2
     assert CliRunner().invoke(app, ["bench", "--magnify", "2"]).exit_code == 2
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "short.png").write_bytes(encode_png(np.zeros((64, 64), np.uint8))[:60])
+
+    for arguments in (["--clean", tmp_path], ["--images", tmp_path], ["--clean", tmp_path, "--leak"]):
+        shown = CliRunner().invoke(app, ["bench", *map(str, arguments), "--quiet"])
+        assert shown.exit_code == 1 and f"{tmp_path / 'short.png'} cannot be read" in shown.stderr
+    (tmp_path / "objects.json").write_text('{"short.png": [{"type": "text"}]}')
+    for name, said in (("objects.json", "does not list marks"), ("absent.json", "cannot be read")):
+        arguments = ["--images", tmp_path, "--objects", tmp_path / name]
+        shown = CliRunner().invoke(app, ["bench", *map(str, arguments)])
+        assert shown.exit_code == 1 and said in shown.stderr
+    shown = CliRunner().invoke(app, ["train-detector", "--out", str(tmp_path / "out"), "--backgrounds", str(tmp_path)])
+    assert shown.exit_code == 1 and "short.png cannot be read" in shown.stderr
 
 
 def test_magnified_composites_have_larger_marks(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from radrefine.errors import ImageError
-from radrefine.headers import PNG_SIGNATURE, Header, check_complete, check_size, quiet_pillow, read_header
+from radrefine.errors import ImageError, SourceError
+from radrefine.headers import PNG_SIGNATURE, SUFFIXES, Header, check_complete, check_size, quiet_pillow, read_header
+from radrefine.members import has_suffix
 from radrefine.records import Image
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ def read_image(path: Path) -> Image:
     except (ImageError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ImageError(f"{path} cannot be read: {reason}") from None
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files in `folder` and below, by path; raise SourceError where there are none."""
+    files = sorted(path for path in folder.rglob("*") if has_suffix(path.name, SUFFIXES))
+    if not files:
+        raise SourceError(f"expected images in {folder}, found none; check the path")
+    return files
 
 
 def encode_png(image: Image) -> bytes:

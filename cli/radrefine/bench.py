@@ -63,10 +63,9 @@ def bench(
 
     from radrefine.artifacts.detect import DETECTORS, check_detector
     from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, run_bench
-    from radrefine.bench.cases import list_images
     from radrefine.bench.leak import measure_leak
     from radrefine.errors import UsageError
-    from radrefine.images import read_image
+    from radrefine.images import list_images, read_image
 
     for name in detector or ():
         check_detector(name)

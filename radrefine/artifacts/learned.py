@@ -27,6 +27,11 @@ WEIGHTS: Final = Path(__file__).parent / "weights" / "mark_detector.onnx"
 MAX_SIDE: Final = 1024
 """Longest side at which the network sees a picture, px; larger pictures are scaled down for it."""
 
+# Strokes of one pixel are easier to tell apart when magnified: pictures are, by this factor, as long as their longest
+# side stays within this many px; on larger pictures the strokes are wider.
+_MAGNIFY: Final = 1.25
+_MAGNIFIED_SIDE: Final = 512
+
 # The network halves the resolution four times.
 _MULTIPLE: Final = 16
 _BLOCK: Final = 2
@@ -62,17 +67,18 @@ class MarkDetector:
             The verdict on every pixel.
         """
         height, width = image.shape[:2]
-        scale = min(1.0, MAX_SIDE / max(height, width))
+        scale = look_scale(max(height, width))
         seen = image
-        if scale < 1:
+        if scale != 1:
             size = max(1, round(width * scale)), max(1, round(height * scale))
-            seen = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            seen = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
         self._net.setInput(_blocks(seen))
         marks, kinds = self._net.forward(["mark", "kind"])
         rows, columns = seen.shape[:2]
         logits = _pixels(marks[0])[:rows, :columns]
         coarse = kinds[0].reshape(len(kinds[0]), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[2:])
-        if scale < 1:
+        if scale != 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         logits = (areas or EvenAreas(image)).complete(logits, self.settings.least_logit)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
@@ -95,6 +101,17 @@ def find_learned(image: Image, weights: str = "") -> Detection:
     # Of a bar without words along an edge the network cannot tell whether it is a bar or what surrounds the scan.
     add_bars(areas, findings, masks, verdict.logits.shape)
     return Detection(findings, masks, verdict.logits.shape, strongest_doubt(verdict.logits, masks))
+
+
+def look_scale(side: int) -> float:
+    """Return the factor by which the network sees a picture magnified.
+
+    Args:
+        side: Longest side of the picture, px.
+    """
+    if side > _MAGNIFIED_SIDE:
+        return min(1.0, MAX_SIDE / side)
+    return min(_MAGNIFY, _MAGNIFIED_SIDE / side)
 
 
 @cache

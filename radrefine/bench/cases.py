@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 
 from radrefine.errors import SourceError
-from radrefine.images import read_image
+from radrefine.images import list_images, read_image
 from radrefine.marks import DRAWN_KINDS, draw_marks
 from radrefine.phantoms import PHANTOMS, make_phantom
 from radrefine.records import Image, Mask
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _QUALITIES = (None, 95, 80)
 
 Box = tuple[str, int, int, int, int]
@@ -126,14 +125,6 @@ def folder_cases(
 def _around(marks: Mask, ignored: Mask | None) -> Mask:
     near = np.asarray(cv2.dilate(marks.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
     return near if ignored is None else near | ignored
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files of `folder` by name; raise SourceError where there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not files:
-        raise SourceError(f"expected images in {folder}, found none; check the path")
-    return files
 
 
 def _read_mask(path: Path, image: Image) -> Mask:

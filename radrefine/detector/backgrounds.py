@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.artifacts.response import to_grey
-from radrefine.errors import SourceError, UsageError
-from radrefine.images import read_image
+from radrefine.errors import UsageError
+from radrefine.images import list_images, read_image
 from radrefine.inpaint import inpaint
 from radrefine.phantoms import PHANTOMS, make_phantom
 
 T = TypeVar("T")
 
-_SUFFIXES: Final = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _SCENES: Final = tuple(name for name in PHANTOMS if name.startswith("US/"))
 # Of the real pictures, one in this many is kept for validation.
 _HELD_OUT: Final = 6
@@ -72,8 +71,8 @@ def load_backgrounds(
     if not kept and (not scenes or phantoms < 1):
         raise UsageError("no backgrounds are left to train on; name more --backgrounds or leave out less")
     pictures = [picture for folder in kept for picture in _read_folder(folder)]
-    names = [f"{folder.name}/{path.relative_to(folder)}" for folder in kept for path in _list_images(folder)]
-    sources = tuple((folder.name, len(_list_images(folder))) for folder in kept)
+    names = [f"{folder.name}/{path.relative_to(folder)}" for folder in kept for path in list_images(folder)]
+    sources = tuple((folder.name, len(list_images(folder))) for folder in kept)
     count = phantoms if scenes else 0
     made = [
         make_phantom(scenes[number % len(scenes)], np.random.default_rng([seed, number]), (size, size))
@@ -95,17 +94,10 @@ def _named(name: str, words: Sequence[str]) -> bool:
     return any(word.lower() in name.lower() for word in words)
 
 
-def _list_images(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not files:
-        raise SourceError(f"expected clean images in {folder}, found none; check the path")
-    return files
-
-
 def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
     masks = folder.with_name(f"{folder.name}_masks")
     pictures = []
-    for path in _list_images(folder):
+    for path in list_images(folder):
         grey = to_grey(read_image(path))
         mask = masks / f"{path.stem}.png"
         if mask.is_file():

@@ -24,9 +24,8 @@ from radrefine.artifacts.regions import find_regions
 from radrefine.artifacts.response import measure_response, to_grey
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import load_scorer
-from radrefine.bench.cases import list_images
 from radrefine.bench.scores import grown
-from radrefine.images import decode_image, encode_png
+from radrefine.images import decode_image, encode_png, list_images
 from radrefine.marks import MarkedImage, composite
 from radrefine.records import Image
 from radrefine.refine import RefineOptions, refine_image

@@ -11,7 +11,7 @@ import pytest
 
 from radrefine.artifacts.detect import detect_marks, merge_detections
 from radrefine.artifacts.find import Detection
-from radrefine.artifacts.learned import MAX_SIDE, WEIGHTS, MarkDetector, find_learned, weights_hash
+from radrefine.artifacts.learned import MAX_SIDE, WEIGHTS, MarkDetector, find_learned, look_scale, weights_hash
 from radrefine.errors import SourceError, UsageError
 from radrefine.marks import MarkedImage, draw_marks
 from radrefine.phantoms import make_phantom
@@ -39,6 +39,13 @@ def test_pictures_of_any_size_are_read(shape: tuple[int, ...]) -> None:
         assert found.kind in KINDS and 0 <= found.score <= 1 and found.detector == "learned"
         assert found.x >= 0 and found.x + found.width <= shape[1]
         assert found.y >= 0 and found.y + found.height <= shape[0]
+
+
+def test_small_pictures_are_magnified_and_huge_ones_reduced() -> None:
+    assert [look_scale(side) for side in (16, 256, 409)] == [1.25] * 3
+    assert 1 < look_scale(450) < 1.25 and look_scale(450) * 450 == pytest.approx(512)
+    assert look_scale(512) == look_scale(600) == look_scale(MAX_SIDE) == 1
+    assert look_scale(4 * MAX_SIDE) == 0.25
 
 
 def test_a_grey_picture_gives_the_same_in_colour() -> None:

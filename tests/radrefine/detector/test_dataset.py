@@ -82,5 +82,5 @@ def test_organs_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="clean images"):
+    with pytest.raises(SourceError, match="expected images"):
         load_backgrounds([tmp_path])

@@ -11,7 +11,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from cli.radrefine import app
-from radrefine.artifacts.learned import MarkDetector
+from radrefine.artifacts.learned import MarkDetector, look_scale
 from radrefine.detector.export import check_export, to_onnx
 from radrefine.detector.network import MarkNetwork
 
@@ -66,4 +66,4 @@ def test_the_command_trains_and_writes_weights_settings_and_card(tmp_path: Path)
     names = (out / "backgrounds.csv").read_text().splitlines()
     assert names == ["picture,used_for", f"{tmp_path.name}/0.png,validation", f"{tmp_path.name}/1.png,training"]
     verdict = MarkDetector(out / "mark_detector.onnx").look(np.zeros((50, 70), np.uint8))
-    assert verdict.logits.shape == (50, 70) and verdict.step == 4
+    assert verdict.logits.shape == (50, 70) and verdict.step == 4 / look_scale(70)

@@ -27,9 +27,10 @@ WEIGHTS: Final = Path(__file__).parent / "weights" / "mark_detector.onnx"
 MAX_SIDE: Final = 1024
 """Longest side at which the network sees a picture, px; larger pictures are scaled down for it."""
 
-# Strokes of one pixel are easier to tell apart when magnified: pictures are, by this factor, as long as their longest
-# side stays within this many px; on larger pictures the strokes are wider.
-_MAGNIFY: Final = 1.25
+MAGNIFY: Final = 1.25
+"""How much larger the network sees small pictures, whose strokes of one pixel are easier to tell apart then."""
+
+# Pictures are magnified as long as their longest side stays within this many px: on larger ones strokes are wider.
 _MAGNIFIED_SIDE: Final = 512
 
 # The network halves the resolution four times.
@@ -111,7 +112,7 @@ def look_scale(side: int) -> float:
     """
     if side > _MAGNIFIED_SIDE:
         return min(1.0, MAX_SIDE / side)
-    return min(_MAGNIFY, _MAGNIFIED_SIDE / side)
+    return min(MAGNIFY, _MAGNIFIED_SIDE / side)
 
 
 @cache

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from radrefine.artifacts.learned import MAGNIFY
 from radrefine.detector.backgrounds import Backgrounds
 from radrefine.marks import MarkedImage, add_clutter, composite, jpeg_coded
 from radrefine.records import Image, Mask
@@ -17,6 +18,8 @@ Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
 _REAL_SHARE: Final = 0.7
 _CLEAN_SHARE: Final = 0.22
+# So many pictures are shown magnified, as the detector sees small ones.
+_MAGNIFIED_SHARE: Final = 0.6
 _COLOUR_SHARE: Final = 0.45
 _PANEL_SHARE: Final = 0.12
 # So many pictures are parts of larger screens, up to this many times their side: their marks are larger.
@@ -53,13 +56,14 @@ class Composites(Dataset[Sample]):
         """Return sample `index`."""
         cv2.setNumThreads(1)
         rng = np.random.default_rng([self.seed, self.round, index])
+        size = round(self.size / MAGNIFY) if rng.random() < _MAGNIFIED_SHARE else self.size
         if rng.random() < _CLEAN_SHARE:
             number = int(rng.choice(len(self.hardness), p=self.hardness / self.hardness.sum()))
             picture = _coloured(self.backgrounds.pictures[number], rng)
-            marked = _unmarked(picture, rng, self.size)
+            marked = _unmarked(picture, rng, size)
         else:
-            marked = draw_composite(self.backgrounds, rng, self.size)
-        return _cut(marked, rng, self.size)
+            marked = draw_composite(self.backgrounds, rng, size)
+        return _scaled(_cut(marked, rng, size), self.size)
 
 
 def draw_composite(
@@ -150,3 +154,15 @@ def _cut(marked: MarkedImage, rng: np.random.Generator, size: int) -> Sample:
         kinds = np.pad(kinds, ((0, below), (0, right)))
         weights = np.pad(weights, ((0, below), (0, right)))
     return np.ascontiguousarray(image), np.ascontiguousarray(kinds), np.ascontiguousarray(weights)
+
+
+def _scaled(sample: Sample, size: int) -> Sample:
+    """Scale a sample to a side of `size` px, the image as the detector does it."""
+    image, kinds, weights = sample
+    if len(image) == size:
+        return sample
+    return (
+        np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8),
+        np.asarray(cv2.resize(kinds, (size, size), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8),
+        np.asarray(cv2.resize(weights, (size, size), interpolation=cv2.INTER_NEAREST_EXACT), np.float32),
+    )

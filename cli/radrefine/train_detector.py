@@ -43,7 +43,7 @@ def train_detector(
 ) -> None:
     """Train the mark detector on drawn marks; run again to go on after an interruption."""
     from radrefine.detector.card import WEIGHTS_NAME, write_detector
-    from radrefine.detector.training import TrainOptions
+    from radrefine.detector.options import TrainOptions
     from radrefine.detector.training import train_detector as train
     from radrefine.errors import UsageError
 

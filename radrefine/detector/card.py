@@ -10,7 +10,8 @@ from radrefine.artifacts.verdict import DetectorSettings
 from radrefine.detector.calibration import Figures, calibrate, measure
 from radrefine.detector.export import check_export, to_onnx
 from radrefine.detector.network import MarkNetwork, count_parameters
-from radrefine.detector.training import TrainedDetector, TrainOptions
+from radrefine.detector.options import TrainOptions
+from radrefine.detector.training import TrainedDetector
 from radrefine.files import write_bytes, write_json, write_text
 from radrefine.marks import DRAWN_KINDS
 

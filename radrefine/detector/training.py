@@ -1,14 +1,12 @@
 """Train the mark detector: rounds of composites, hard clean pictures mined between them, exact resume."""
 
-import csv
-import io
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,54 +19,15 @@ from radrefine.detector.backgrounds import Backgrounds, load_backgrounds
 from radrefine.detector.dataset import Composites, Sample
 from radrefine.detector.loss import mark_loss
 from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
+from radrefine.detector.options import TrainOptions
+from radrefine.detector.state import TrainingState, log_round, restore_state, save_state
 from radrefine.errors import UsageError
-from radrefine.files import atomic_path
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
-
-STATE_FILE: Final = "state.pt"
-METRICS_FILE: Final = "metrics.csv"
 
 _WARM_UP: Final = 0.08
 # A short memory: longer ones keep statistics of activations that the weights have left behind.
 _EMA_DECAY: Final = 0.99
 _GRADIENT_NORM: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """How the detector is trained; the help of each option stands in the metadata of its field."""
-
-    backgrounds: tuple[Path, ...] = field(
-        default=(), metadata={"help": "Folders of clean images to draw marks on, besides phantoms."}
-    )
-    leave_out: tuple[str, ...] = field(
-        default=(), metadata={"help": "Leave out backgrounds whose folder or phantom is named like this."}
-    )
-    start: Path | None = field(
-        default=None, metadata={"help": "Folder of an earlier training whose weights to start from."}
-    )
-    steps: int = field(default=6000, metadata={"help": "Batches to train on."})
-    minutes: float | None = field(
-        default=None, metadata={"help": "Train for this long instead of --steps; how far that gets varies by machine."}
-    )
-    batch_size: int = field(default=16, metadata={"help": "Pictures in a batch."})
-    size: int = field(default=192, metadata={"help": "Side of the training pictures in px, a multiple of 16."})
-    lr: float = field(default=4e-3, metadata={"help": "Highest learning rate of the one cycle."})
-    round_steps: int = field(default=400, metadata={"help": "Batches between two checkpoints."})
-    phantoms: int = field(default=96, metadata={"help": "Phantoms among the backgrounds."})
-    workers: int = field(default=1, metadata={"help": "Processes that draw composites; 0 draws them in this one."})
-    credit: tuple[str, ...] = field(default=(), metadata={"help": "Source and terms of the backgrounds, for the card."})
-    seed: int = field(default=0, metadata={"help": "Seed of weights and pictures."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu or cuda."})
-
-    def __post_init__(self) -> None:
-        if self.size % 16 or self.size < 48:
-            raise UsageError(f"--size must be a multiple of 16 of 48 or more, got {self.size}")
-        for flag in ("steps", "batch_size", "round_steps"):
-            if getattr(self, flag) < 1:
-                raise UsageError(f"--{flag.replace('_', '-')} must be 1 or more, got {getattr(self, flag)}")
-        if self.minutes is not None and self.minutes <= 0:
-            raise UsageError(f"--minutes must be above 0, got {self.minutes}")
 
 
 @dataclass(slots=True)
@@ -121,8 +80,8 @@ def train_detector(
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(_EMA_DECAY), use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=1e-4)
     hardness = np.ones(len(train.pictures))
-    state = _State(network, average, optimizer, hardness)
-    _restore(out, state, options)
+    state = TrainingState(network, average, optimizer, hardness)
+    restore_state(out, state, options)
 
     while not state.finished(options):
         started = time.monotonic()
@@ -148,8 +107,8 @@ def train_detector(
         state.hardness[:] = mine_hardness(network, train.pictures, device)
         state.seconds += time.monotonic() - started
         state.rounds += 1
-        _save(out, state, options)
-        _log(out, state, float(np.mean(losses)))
+        save_state(out, state, options)
+        log_round(out, state, float(np.mean(losses)))
 
     trained = MarkNetwork()
     trained.load_state_dict(average.module.cpu().state_dict())
@@ -179,29 +138,9 @@ def mine_hardness(
     return hardness
 
 
-@dataclass(slots=True)
-class _State:
-    """All that a training is made of."""
-
-    network: MarkNetwork
-    average: AveragedModel
-    optimizer: torch.optim.Optimizer
-    hardness: NDArray[np.float64]
-    steps: int = 0
-    rounds: int = 0
-    seconds: float = 0.0
-    earlier: int = 0
-
-    def progress(self, options: TrainOptions, seconds: float = 0.0) -> float:
-        if options.minutes:
-            return (self.seconds + seconds) / (60 * options.minutes)
-        return self.steps / options.steps
-
-    def finished(self, options: TrainOptions) -> bool:
-        return self.progress(options) >= 1
-
-
-def _batches(train: Backgrounds, state: _State, options: TrainOptions, steps: int) -> Iterator[tuple[Tensor, ...]]:
+def _batches(
+    train: Backgrounds, state: TrainingState, options: TrainOptions, steps: int
+) -> Iterator[tuple[Tensor, ...]]:
     data = Composites(
         train, state.hardness.copy(), options.seed, state.rounds, steps * options.batch_size, options.size
     )
@@ -241,70 +180,3 @@ def _device(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise UsageError(f"--device must be auto, cpu or cuda, got {name!r}")
     return torch.device(name)
-
-
-def _identity(options: TrainOptions) -> dict[str, Any]:
-    """Return the options that decide what comes out, in plain values."""
-    known = asdict(options)
-    for name in ("device", "workers", "credit"):
-        known.pop(name)
-    known["start"] = None if options.start is None else str(options.start)
-    return {**known, "backgrounds": [str(path) for path in options.backgrounds], "leave_out": list(options.leave_out)}
-
-
-def _save(out: Path, state: _State, options: TrainOptions) -> None:
-    buffer = io.BytesIO()
-    torch.save(
-        {
-            "options": _identity(options),
-            "network": state.network.state_dict(),
-            "average": state.average.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "hardness": torch.from_numpy(state.hardness),
-            "steps": state.steps,
-            "rounds": state.rounds,
-            "seconds": state.seconds,
-            "earlier": state.earlier,
-        },
-        buffer,
-    )
-    with atomic_path(out / STATE_FILE) as path:
-        path.write_bytes(buffer.getvalue())
-
-
-def _restore(out: Path, state: _State, options: TrainOptions) -> None:
-    path = out / STATE_FILE
-    if not path.is_file():
-        if options.start is not None:
-            _start_from(options.start / STATE_FILE, state)
-        return
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved["options"] != _identity(options):
-        raise UsageError(f"{out} holds a training with other options; choose another --out or remove {path}")
-    state.network.load_state_dict(saved["network"])
-    state.average.load_state_dict(saved["average"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.hardness[:] = saved["hardness"].numpy()
-    state.steps, state.rounds, state.seconds = saved["steps"], saved["rounds"], saved["seconds"]
-    state.earlier = saved["earlier"]
-
-
-def _start_from(path: Path, state: _State) -> None:
-    """Take the averaged weights of another training; the learning rate begins its cycle anew."""
-    if not path.is_file():
-        raise UsageError(f"expected the checkpoint of an earlier training in {path}, which does not exist")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    state.average.load_state_dict(saved["average"])
-    state.network.load_state_dict(state.average.module.state_dict())
-    state.earlier = saved["steps"] + saved["earlier"]
-
-
-def _log(out: Path, state: _State, loss: float) -> None:
-    path = out / METRICS_FILE
-    fresh = not path.is_file()
-    with path.open("a", newline="") as stream:
-        writer = csv.writer(stream)
-        if fresh:
-            writer.writerow(["round", "steps", "loss", "hard_pictures", "minutes"])
-        hard = int((state.hardness > 1).sum())
-        writer.writerow([state.rounds, state.steps, f"{loss:.5f}", hard, f"{state.seconds / 60:.2f}"])

@@ -156,7 +156,8 @@ def leave_out(steps: int = 4000, organ: str = "", seeds: int = 2, count: int = 1
     Batches are of 8 pictures, as for the shipped weights.
     """
     from radrefine.detector.card import WEIGHTS_NAME, write_detector
-    from radrefine.detector.training import TrainOptions, train_detector
+    from radrefine.detector.options import TrainOptions
+    from radrefine.detector.training import train_detector
 
     root = data_folder()
     for name, (folders, clean, marked) in ORGANS.items():

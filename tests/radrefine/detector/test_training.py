@@ -11,7 +11,8 @@ import torch
 from radrefine.detector import training
 from radrefine.detector.loss import mark_loss
 from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
-from radrefine.detector.training import TrainOptions, one_cycle, train_detector
+from radrefine.detector.options import TrainOptions
+from radrefine.detector.training import one_cycle, train_detector
 from radrefine.errors import UsageError
 from radrefine.progress import Progress
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from radrefine.artifacts.learned import MarkDetector
+from radrefine.artifacts.learned import MAGNIFY, MAX_SIDE, MarkDetector
 from radrefine.artifacts.verdict import DetectorSettings
 from radrefine.detector.calibration import Figures, calibrate, measure
 from radrefine.detector.export import check_export, to_onnx
@@ -97,6 +97,7 @@ Finds marks that were burned into ultrasound pictures: {", ".join(DRAWN_KINDS).r
 A U-Net on 2 x 2 blocks of pixels with {count_parameters(network):,} parameters ({size / 1000:,.0f} kB as ONNX), run by
 OpenCV, which repeats torch's logits to {difference:.0e}. A pixel belongs to a mark from a probability of
 {settings.threshold}, {chosen}; the score of a mark is fitted to how often such marks are right.
+It sees small pictures magnified {MAGNIFY:g} times, those of more than {MAX_SIDE:,} px along a side reduced to that.
 
 ## Trained on
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.coloured import complete_coloured
 from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
@@ -58,7 +59,7 @@ class MarkDetector:
             raise _bad_weights(weights, error) from None
 
     def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
-        """Return what the network says of a picture, with even areas completed.
+        """Return what the network says of a picture, with even areas and coloured lines completed.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -81,7 +82,8 @@ class MarkDetector:
         coarse = kinds[0].reshape(len(kinds[0]), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[2:])
         if scale != 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-        logits = (areas or EvenAreas(image)).complete(logits, self.settings.least_logit)
+        least = self.settings.least_logit
+        logits = complete_coloured(image, (areas or EvenAreas(image)).complete(logits, least), least)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
 

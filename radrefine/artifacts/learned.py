@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from radrefine.artifacts.coloured import complete_coloured
 from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
+from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
 from radrefine.errors import SourceError
 from radrefine.records import Image
@@ -59,7 +60,7 @@ class MarkDetector:
             raise _bad_weights(weights, error) from None
 
     def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
-        """Return what the network says of a picture, with even areas and coloured lines completed.
+        """Return what the network says of a picture, with even areas, coloured lines and rulers completed.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -83,7 +84,8 @@ class MarkDetector:
         if scale != 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         least = self.settings.least_logit
-        logits = complete_coloured(image, (areas or EvenAreas(image)).complete(logits, least), least)
+        logits = (areas or EvenAreas(image)).complete(logits, least)
+        logits = complete_rulers(complete_coloured(image, logits, least), least)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
 

@@ -1,0 +1,160 @@
+"""Rulers: ticks stand in line and evenly, so that a few sure ones tell where the doubtful ones are."""
+
+import math
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# Ticks are at most this long, and those of one ruler differ by at most this much, px.
+_LONGEST: Final = 16
+_UNLIKE: Final = 5
+# Two ticks that follow each other are this far apart, px. Between two that were found up to this many may be missing.
+_NEAREST: Final = 5.0
+_FURTHEST: Final = 130.0
+_MISSING: Final = 4
+# So many neighbours of a tick are looked at to find the next one of its ruler.
+_NEIGHBOURS: Final = 6
+# Of the places up to so many steps before and behind a tick so many must hold something for a ruler to be followed,
+# and so many likely rulers are, those with the most first.
+_AROUND: Final = 4
+_HELD: Final = 3
+_TRIALS: Final = 40
+# A tick lies at most this far from where it is expected, px; from this probability a mark is where one is expected.
+_STRAY: Final = 1.6
+_DOUBTFUL: Final = math.log(0.02 / 0.98)
+# Between two ticks the logits fall by as much.
+_DIP: Final = 0.5
+# A ruler has so many ticks, so many of them found, and at most this share of its places is empty.
+_TICKS: Final = 5
+_FOUND: Final = 2
+_MANY: Final = 10
+_EMPTY: Final = 0.15
+# The logit that a tick's strongest pixel is raised to; its other pixels are those at most so much weaker.
+_RAISED: Final = 3.0
+_WEAKER: Final = 4.0
+
+_Point = NDArray[np.float64]
+
+
+def complete_rulers(logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
+    """Raise the logits of doubtful ticks that stand in line with sure ones.
+
+    Args:
+        logits: (H, W) float32, of "mark".
+        least: Logit above which a pixel counts as found.
+
+    Returns:
+        (H, W) float32, nowhere below `logits`; `logits` itself where nothing was raised.
+    """
+    found = logits > least
+    if not found.any():
+        return logits
+    _, _, boxes, centres = cv2.connectedComponentsWithStats(found.view(np.uint8), connectivity=8)
+    sides = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    small = sides.max(axis=1) <= _LONGEST
+    small[0] = False
+    if small.sum() < _FOUND:
+        return logits
+    points, sides = centres[small], sides[small]
+    peaks = np.asarray(cv2.dilate(logits, np.ones((3, 3), np.uint8)), np.float32)
+    raised = logits
+    known: set[int] = set()
+    for start, step in _likely(points, sides, logits, peaks):
+        if start in known:
+            continue
+        places, members = _walk(start, step, points, logits, peaks)
+        if not places:
+            continue
+        known.update(members)
+        if raised is logits:
+            raised = logits.copy()
+        half = np.median(sides[members], axis=0) / 2 + 1
+        for place in places:
+            _raise(raised, logits, place, half)
+    return raised
+
+
+def _likely(
+    points: _Point, sides: NDArray[np.int32], logits: NDArray[np.float32], peaks: NDArray[np.float32]
+) -> list[tuple[int, _Point]]:
+    """Return ticks and the way from each to the next one of what may be its ruler, the likeliest first."""
+    apart = points[None] - points[:, None]
+    distance = np.hypot(*apart.transpose(2, 0, 1))
+    unlike = np.abs(sides[None] - sides[:, None]).max(axis=2) > _UNLIKE
+    distance[unlike | (distance < _NEAREST) | (distance > _FURTHEST)] = np.inf
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    starts = np.repeat(np.arange(len(points)), nearest.shape[1])
+    others = nearest.ravel()
+    parts = np.arange(1, _MISSING + 2)
+    fits = distance[starts, others][:, None] >= parts * _NEAREST
+    fits &= np.isfinite(distance[starts, others])[:, None]
+    pairs, times = np.nonzero(fits)
+    starts, steps = starts[pairs], apart[starts, others][pairs] / parts[times][:, None]
+    height, width = logits.shape
+    held = np.zeros(len(starts), np.intp)
+    for number in (*range(-_AROUND, 0), *range(1, _AROUND + 1)):
+        x, y = np.rint(points[starts] + number * steps).astype(np.intp).T
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        held[inside] += peaks[y[inside], x[inside]] > _DOUBTFUL
+    best = np.argsort(-held, kind="stable")[:_TRIALS]
+    return [(int(starts[number]), steps[number]) for number in best if held[number] >= _HELD]
+
+
+def _walk(
+    start: int, step: _Point, points: _Point, logits: NDArray[np.float32], peaks: NDArray[np.float32]
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Follow a ruler from a tick in both directions.
+
+    Args:
+        start: Number of the tick.
+        step: From it to the next one.
+        points: (N, 2) x and y of everything small that was found.
+        logits: (H, W).
+        peaks: (H, W), largest logit within a pixel.
+
+    Returns:
+        The doubtful places on it, as x and y, and the numbers of its ticks; both empty where it is no ruler.
+    """
+    height, width = logits.shape
+    places: list[tuple[int, int]] = []
+    members = [start]
+    empty = 0
+    for way in (step, -step):
+        origin, count, misses = points[start], 0, 0
+        at = origin + way
+        while misses < 2 and 0 <= at[0] <= width - 1 and 0 <= at[1] <= height - 1:
+            stray = np.abs(points - at).max(axis=1)
+            nearest = int(stray.argmin())
+            y, x = _pixel(at)
+            count += 1
+            if stray[nearest] <= _STRAY:
+                members.append(nearest)
+                way = (points[nearest] - origin) / count
+                at = points[nearest].copy()
+                empty, misses = empty + misses, 0
+            elif peaks[y, x] > _DOUBTFUL and peaks[y, x] > logits[_pixel(at - way / 2)] + _DIP:
+                places.append((x, y))
+                empty, misses = empty + misses, 0
+            else:
+                misses += 1
+            at = at + way
+    ticks = len(places) + len(members)
+    if len(members) < _FOUND or ticks < (_TICKS if len(members) > _FOUND else _MANY) or empty > _EMPTY * ticks:
+        return [], []
+    return places, members
+
+
+def _pixel(point: _Point) -> tuple[int, int]:
+    """Return row and column of a point."""
+    return round(float(point[1])), round(float(point[0]))
+
+
+def _raise(raised: NDArray[np.float32], logits: NDArray[np.float32], place: tuple[int, int], half: _Point) -> None:
+    """Raise the pixels of a doubtful tick, in place."""
+    (x, y), (across, up) = place, np.ceil(half).astype(int)
+    part = slice(max(0, y - up), y + up + 1), slice(max(0, x - across), x + across + 1)
+    strongest = float(logits[part].max())
+    lifted = logits[part] + np.float32(_RAISED - strongest)
+    np.maximum(raised[part], lifted, out=raised[part], where=logits[part] >= strongest - _WEAKER)

@@ -18,8 +18,8 @@ _MISSING: Final = 4
 _NEIGHBOURS: Final = 6
 # Of the places up to so many steps before and behind a tick so many must hold something for a ruler to be followed,
 # and so many likely rulers are, those with the most first.
-_AROUND: Final = 4
-_HELD: Final = 3
+_AROUND: Final = 8
+_HELD: Final = 5
 _TRIALS: Final = 40
 # A tick lies at most this far from where it is expected, px; from this probability a mark is where one is expected.
 _STRAY: Final = 1.6
@@ -61,7 +61,7 @@ def complete_rulers(logits: NDArray[np.float32], least: float) -> NDArray[np.flo
     peaks = np.asarray(cv2.dilate(logits, np.ones((3, 3), np.uint8)), np.float32)
     raised = logits
     known: set[int] = set()
-    for start, step in _likely(points, sides, logits, peaks):
+    for start, step in _likely(points, sides, peaks, least):
         if start in known:
             continue
         places, members = _walk(start, step, points, logits, peaks)
@@ -77,7 +77,7 @@ def complete_rulers(logits: NDArray[np.float32], least: float) -> NDArray[np.flo
 
 
 def _likely(
-    points: _Point, sides: NDArray[np.int32], logits: NDArray[np.float32], peaks: NDArray[np.float32]
+    points: _Point, sides: NDArray[np.int32], peaks: NDArray[np.float32], least: float
 ) -> list[tuple[int, _Point]]:
     """Return ticks and the way from each to the next one of what may be its ruler, the likeliest first."""
     apart = points[None] - points[:, None]
@@ -92,12 +92,15 @@ def _likely(
     fits &= np.isfinite(distance[starts, others])[:, None]
     pairs, times = np.nonzero(fits)
     starts, steps = starts[pairs], apart[starts, others][pairs] / parts[times][:, None]
-    height, width = logits.shape
-    held = np.zeros(len(starts), np.intp)
+    height, width = peaks.shape
+    held, unsure = np.zeros((2, len(starts)), np.intp)
     for number in (*range(-_AROUND, 0), *range(1, _AROUND + 1)):
         x, y = np.rint(points[starts] + number * steps).astype(np.intp).T
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        held[inside] += peaks[y[inside], x[inside]] > _DOUBTFUL
+        strongest = peaks[y[inside], x[inside]]
+        held[inside] += strongest > _DOUBTFUL
+        unsure[inside] += (strongest > _DOUBTFUL) & (strongest <= least)
+    held[unsure == 0] = 0  # nothing to gain
     best = np.argsort(-held, kind="stable")[:_TRIALS]
     return [(int(starts[number]), steps[number]) for number in best if held[number] >= _HELD]
 

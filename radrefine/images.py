@@ -11,7 +11,6 @@ import numpy as np
 
 from radrefine.errors import ImageError, SourceError
 from radrefine.headers import PNG_SIGNATURE, SUFFIXES, Header, check_complete, check_size, quiet_pillow, read_header
-from radrefine.members import has_suffix
 from radrefine.records import Image
 
 if TYPE_CHECKING:
@@ -71,8 +70,8 @@ def read_image(path: Path) -> Image:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files in `folder` and below, by path; raise SourceError where there are none."""
-    files = sorted(path for path in folder.rglob("*") if has_suffix(path.name, SUFFIXES))
+    """Return the image files in `folder` and below, hidden ones aside; raise SourceError where there are none."""
+    files = sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise SourceError(f"expected images in {folder}, found none; check the path")
     return files

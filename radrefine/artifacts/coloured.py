@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.completion import found_level, partly_found
 from radrefine.records import Image
 
 # Ink differs this much between its channels; a picture in which more than this share of the pixels does is coloured
@@ -47,14 +48,9 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
     strongest = cv2.dilate(colour, _AROUND)
     thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, _THICK)
     line = np.asarray((inked > 0) & (thick == 0) & (colour >= _RIDGE * strongest))
-    count, numbers = cv2.connectedComponents(cv2.dilate(line.view(np.uint8), _GAP), connectivity=8)
-    numbers = np.where(line, numbers, 0)
-    inside = numbers[found]
-    covered = np.bincount(inside, minlength=count)
-    size = np.bincount(numbers.ravel(), minlength=count)
-    taken = (covered >= _SHARE * size) & (covered > 0) & (covered < size)
-    taken[0] = False
+    count, joined = cv2.connectedComponents(cv2.dilate(line.view(np.uint8), _GAP), connectivity=8)
+    numbers = np.where(line, joined, 0).astype(np.int32)
+    taken = partly_found(numbers, np.bincount(numbers.ravel(), minlength=count).astype(np.int32), found, _SHARE)
     if not taken.any():
         return logits
-    mean = np.bincount(inside, logits[found], minlength=count) / np.maximum(covered, 1)
-    return np.maximum(logits, np.where(taken, mean, -np.inf).astype(np.float32)[numbers])
+    return np.maximum(logits, found_level(logits, numbers, found, taken))

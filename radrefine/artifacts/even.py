@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.completion import found_level, partly_found
 from radrefine.artifacts.response import to_grey
 from radrefine.records import Finding, Image, Mask
 
@@ -67,17 +68,13 @@ class EvenAreas:
             return logits
         numbers, boxes = self._areas
         size = boxes[:, cv2.CC_STAT_AREA]
-        inside = numbers[found]
-        covered = np.bincount(inside, minlength=len(boxes))
-        taken = (covered >= _SHARE * size) & (covered < size) & (size >= _LEAST)
-        taken[0] = False
+        taken = partly_found(numbers, size, found, _SHARE) & (size >= _LEAST)
         for number in np.flatnonzero(taken).tolist():
             taken[number] = _is_plain(*self._patch(number))
         if not taken.any():
             return logits
-        mean = np.bincount(inside, logits[found], minlength=len(boxes)) / np.maximum(covered, 1)
-        lift = np.where(taken, mean, -np.inf).astype(np.float32)[numbers]
-        return np.maximum(logits, np.asarray(cv2.dilate(lift, _NEIGHBOURS), np.float32))
+        level = found_level(logits, numbers, found, taken)
+        return np.maximum(logits, np.asarray(cv2.dilate(level, _NEIGHBOURS), np.float32))
 
     def bars(self) -> Iterator[tuple[Finding, Mask]]:
         """Find even boxes: bars and panels of the user interface, plates, whatever is written on them included.

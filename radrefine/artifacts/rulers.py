@@ -6,16 +6,20 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 # Ticks are at most this long, and those of one ruler differ by at most this much, px.
 _LONGEST: Final = 16
 _UNLIKE: Final = 5
+# Where more small things than this were found it is no picture with rulers, and they are not compared.
+_MOST: Final = 2000
 # Two ticks that follow each other are this far apart, px. Between two that were found up to this many may be missing.
 _NEAREST: Final = 5.0
 _FURTHEST: Final = 130.0
 _MISSING: Final = 4
-# So many neighbours of a tick are looked at to find the next one of its ruler.
-_NEIGHBOURS: Final = 6
+# Of so many neighbours of a tick, so many that are like it may be the next one of its ruler.
+_NEIGHBOURS: Final = 24
+_ALIKE: Final = 6
 # Of the places up to so many steps before and behind a tick so many must hold something for a ruler to be followed,
 # and so many likely rulers are, those with the most first.
 _AROUND: Final = 8
@@ -26,10 +30,10 @@ _STRAY: Final = 1.6
 _DOUBTFUL: Final = math.log(0.02 / 0.98)
 # Between two ticks the logits fall by as much.
 _DIP: Final = 0.5
-# A ruler has so many ticks, so many of them found, and at most this share of its places is empty.
-_TICKS: Final = 5
-_FOUND: Final = 2
-_MANY: Final = 10
+# A ruler has so many ticks, by how many of them were found, and at most this share of its places is empty.
+_FEWEST_FOUND: Final = 2
+_TICKS: Final = {_FEWEST_FOUND: 10}
+_USUAL_TICKS: Final = 5
 _EMPTY: Final = 0.15
 # The logit that a tick's strongest pixel is raised to; its other pixels are those at most so much weaker.
 _RAISED: Final = 3.0
@@ -55,7 +59,7 @@ def complete_rulers(logits: NDArray[np.float32], least: float) -> NDArray[np.flo
     sides = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     small = sides.max(axis=1) <= _LONGEST
     small[0] = False
-    if small.sum() < _FOUND:
+    if not _FEWEST_FOUND <= small.sum() <= _MOST:
         return logits
     points, sides = centres[small], sides[small]
     peaks = np.asarray(cv2.dilate(logits, np.ones((3, 3), np.uint8)), np.float32)
@@ -80,18 +84,16 @@ def _likely(
     points: _Point, sides: NDArray[np.int32], peaks: NDArray[np.float32], least: float
 ) -> list[tuple[int, _Point]]:
     """Return ticks and the way from each to the next one of what may be its ruler, the likeliest first."""
-    apart = points[None] - points[:, None]
-    distance = np.hypot(*apart.transpose(2, 0, 1))
-    unlike = np.abs(sides[None] - sides[:, None]).max(axis=2) > _UNLIKE
-    distance[unlike | (distance < _NEAREST) | (distance > _FURTHEST)] = np.inf
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBOURS]
-    starts = np.repeat(np.arange(len(points)), nearest.shape[1])
-    others = nearest.ravel()
+    count = min(_NEIGHBOURS + 1, len(points))
+    distance, others = KDTree(points).query(points, k=count)  # the first is the tick itself
+    starts = np.repeat(np.arange(len(points)), count).reshape(distance.shape)
+    fits = np.abs(sides[others] - sides[starts]).max(axis=2) <= _UNLIKE
+    fits &= (distance >= _NEAREST) & (distance <= _FURTHEST)
+    fits &= fits.cumsum(axis=1) <= _ALIKE
+    starts, others, distance = starts[fits], others[fits], distance[fits]
     parts = np.arange(1, _MISSING + 2)
-    fits = distance[starts, others][:, None] >= parts * _NEAREST
-    fits &= np.isfinite(distance[starts, others])[:, None]
-    pairs, times = np.nonzero(fits)
-    starts, steps = starts[pairs], apart[starts, others][pairs] / parts[times][:, None]
+    pairs, times = np.nonzero(distance[:, None] >= parts * _NEAREST)
+    starts, steps = starts[pairs], (points[others] - points[starts])[pairs] / parts[times][:, None]
     height, width = peaks.shape
     held, unsure = np.zeros((2, len(starts)), np.intp)
     for number in (*range(-_AROUND, 0), *range(1, _AROUND + 1)):
@@ -144,9 +146,8 @@ def _walk(
                 misses += 1
             at = at + way
     ticks = len(places) + len(members)
-    if len(members) < _FOUND or ticks < (_TICKS if len(members) > _FOUND else _MANY) or empty > _EMPTY * ticks:
-        return [], []
-    return places, members
+    enough = len(members) >= _FEWEST_FOUND and ticks >= _TICKS.get(len(members), _USUAL_TICKS)
+    return (places, members) if enough and empty <= _EMPTY * ticks else ([], [])
 
 
 def _pixel(point: _Point) -> tuple[int, int]:

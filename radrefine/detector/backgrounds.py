@@ -70,9 +70,10 @@ def load_backgrounds(
     scenes = [scene for scene in _SCENES if not _named(scene, leave_out)]
     if not kept and (not scenes or phantoms < 1):
         raise UsageError("no backgrounds are left to train on; name more --backgrounds or leave out less")
-    pictures = [picture for folder in kept for picture in _read_folder(folder)]
-    names = [f"{folder.name}/{path.relative_to(folder)}" for folder in kept for path in list_images(folder)]
-    sources = tuple((folder.name, len(list_images(folder))) for folder in kept)
+    files = {folder: list_images(folder) for folder in kept}
+    pictures = [_read_unmarked(folder, path) for folder in kept for path in files[folder]]
+    names = [f"{folder.name}/{path.relative_to(folder)}" for folder in kept for path in files[folder]]
+    sources = tuple((folder.name, len(files[folder])) for folder in kept)
     count = phantoms if scenes else 0
     made = [
         make_phantom(scenes[number % len(scenes)], np.random.default_rng([seed, number]), (size, size))
@@ -94,15 +95,11 @@ def _named(name: str, words: Sequence[str]) -> bool:
     return any(word.lower() in name.lower() for word in words)
 
 
-def _read_folder(folder: Path) -> list[NDArray[np.uint8]]:
-    masks = folder.with_name(f"{folder.name}_masks")
-    pictures = []
-    for path in list_images(folder):
-        grey = to_grey(read_image(path))
-        mask = masks / f"{path.stem}.png"
-        if mask.is_file():
-            marks = to_grey(read_image(mask)) > 0
-            grown = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-            grey = inpaint(grey, np.asarray(grown, bool))
-        pictures.append(grey)
-    return pictures
+def _read_unmarked(folder: Path, path: Path) -> NDArray[np.uint8]:
+    grey = to_grey(read_image(path))
+    mask = folder.with_name(f"{folder.name}_masks") / f"{path.stem}.png"
+    if not mask.is_file():
+        return grey
+    marks = to_grey(read_image(mask)) > 0
+    grown = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return inpaint(grey, np.asarray(grown, bool))

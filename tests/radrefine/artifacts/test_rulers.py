@@ -58,3 +58,12 @@ def test_nothing_found_nothing_raised() -> None:
     logits, _ = _ticks([(80, 10 + 12 * number) for number in range(10)], sure=0)
 
     assert complete_rulers(logits, _LEAST) is logits
+
+
+def test_a_picture_strewn_with_specks_is_passed_on() -> None:
+    places = [(580, 10 + 12 * number) for number in range(10)]
+    logits, ticks = _ticks(places, sure=4, shape=(600, 600))
+    np.testing.assert_array_equal(complete_rulers(logits, _LEAST) > _LEAST, ticks)
+
+    logits[::10, :500:10] = _SURE
+    assert complete_rulers(logits, _LEAST) is logits

@@ -2,7 +2,6 @@
 
     python tests/benchmarks/detector.py real [--half report] [--weights FILE] [--sheet FILE]
     python tests/benchmarks/detector.py speed
-    python tests/benchmarks/detector.py leave-out [--steps 4000] [--organ hip] [--seeds 2]
     python tests/benchmarks/detector.py fills [--count 240] [--found]
 
 The real images are split once, by a hash of their names: thresholds and training were chosen on the half "choose",
@@ -14,7 +13,6 @@ import itertools
 import os
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,7 +27,7 @@ from skimage.restoration import inpaint_biharmonic
 from radrefine.artifacts.detect import DETECTORS
 from radrefine.artifacts.learned import WEIGHTS, MarkDetector
 from radrefine.artifacts.response import to_grey
-from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_bench
+from radrefine.bench import Case, folder_cases, refiner, run_bench
 from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
 from radrefine.bench.scores import grown, hole_fidelity
 from radrefine.images import decode_image, encode_png
@@ -41,12 +39,6 @@ MARKED = ("busi_artifact", "ddti_artifact", "screens")
 CLEAN = ("busi_clean", "ddti_clean", "hip_clean")
 # What the shipped weights were trained over, besides phantoms and further pictures of breasts.
 SHIPPED = ("busi_clean", "hip_clean")
-# Words of an organ's backgrounds, its clean images and its images with real marks.
-ORGANS = {
-    "breast": (("busi",), "busi_clean", "busi_artifact"),
-    "thyroid": (("ddti",), "ddti_clean", "ddti_artifact"),
-    "hip": ((), "hip_clean", ""),
-}
 # It lies among the clean images and carries calipers.
 MISPLACED = "146_2.png"
 
@@ -147,39 +139,6 @@ def _median_ms(coded: list[bytes], repeats: int, work: Callable[[Image], Image])
         encode_png(work(decode_image(data)))
         times.append(time.process_time() - started)
     return 1000 * float(np.median(times))
-
-
-@app.command("leave-out")
-def leave_out(steps: int = 4000, organ: str = "", seeds: int = 2, count: int = 120) -> None:
-    """Train without an organ, by two seeds, and judge on it: composites over its clean images, and its real marks.
-
-    Batches are of 8 pictures, as for the shipped weights.
-    """
-    from radrefine.detector.card import WEIGHTS_NAME, write_detector
-    from radrefine.detector.options import TrainOptions
-    from radrefine.detector.training import train_detector
-
-    root = data_folder()
-    for name, (folders, clean, marked) in ORGANS.items():
-        for seed in range(seeds if organ in ("", name) else 0):
-            options = TrainOptions(
-                backgrounds=tuple(root / folder for folder in SHIPPED),
-                leave_out=(*folders, name),
-                steps=steps,
-                batch_size=8,
-                seed=seed,
-            )
-            with tempfile.TemporaryDirectory() as out:
-                trained = train_detector(Path(out), options)
-                write_detector(trained, Path(out), options)
-                methods = {"learned": refiner("learned", str(Path(out) / WEIGHTS_NAME))}
-                cases = {"composites": composite_cases([root / clean], count, 0)}
-                if marked:
-                    cases["real marks"] = real_cases(marked, "all")
-                for title, judged in cases.items():
-                    row = run_bench(judged, methods)[0].to_row()
-                    figures = " ".join(f"{key} {row[key]:.3f}" for key in ("objects", "recall_1px", "precision_1px"))
-                    print(f"without {name:8} seed {seed} {trained.steps:5} steps, {title:11} {figures}", flush=True)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from cli.pgnm import app
 from pgnm import study
 from pgnm.errors import UsageError
 from pgnm.study import StudyOptions, is_done, plan_arms, run_study
-from pgnm.study_report import collect_runs, compare_arms
+from pgnm.study_report import collect_runs, compare_arms, table_noises
 
 CLASSES = ("CT__head", "US__breast")
 
@@ -157,6 +157,15 @@ def test_runs_side_by_side_give_what_runs_in_turn_give(split, tmp_path):
     assert tables[0]["f1"].notna().all()
 
 
+def test_the_table_of_noises_names_its_arms_and_leaves_agents_out():
+    arms = plan_arms(["one=laptop", "two=laptop:objective=pathwise", "agent=laptop_apga"])
+    runs = pd.DataFrame({"arm": ["one", "two", "agent"], "f1": [0.1, 0.2, 0.3], "balanced_accuracy": [0.4, 0.5, 0.6]})
+
+    table = table_noises(runs, arms)
+    ours = table[table["source"] == "ours"]
+    assert ours["arm"].tolist() == ["one", "two"] and ours["noise"].tolist() == ["beta", "beta"]
+
+
 def test_the_command_runs_a_study_and_reports(split, tmp_path):
     command = ["study", "base=laptop:policy=none", "pgnm=laptop:grid=4", "--split", str(split), "--out", str(tmp_path)]
     small = ["--seeds", "2", "--epochs", "1", "--finetune-epochs", "1", "--size", "32", "--batch-size", "6"]
@@ -185,6 +194,7 @@ def test_the_command_runs_a_study_and_reports(split, tmp_path):
     trials = pd.read_csv(tmp_path / "probes" / "unseen" / "trials.csv")
     assert trials.groupby("backbone").size().to_dict() == {"base": 4, "pgnm": 4, "random:resnet10t": 2}
     assert pd.read_csv(tmp_path / "tables" / "table3.csv").loc[0, "published: RadImageNet with PGNM"] == 0.8554
+    assert pd.read_csv(tmp_path / "tables" / "table4.csv")["arm"].tolist()[:2] == ["base", "pgnm"]
     arms = plan_arms(["base=laptop:policy=none", "pgnm=laptop:grid=4"])
     pd.testing.assert_frame_equal(
         collect_runs(arms, [0, 1], tmp_path)[["arm", "seed", "f1"]], runs[["arm", "seed", "f1"]]

@@ -9,6 +9,7 @@ import numpy as np
 
 from radrefine.artifacts.bank import load_templates, match_templates
 from radrefine.artifacts.even import EvenAreas, add_bars
+from radrefine.artifacts.flow import find_flow, lies_in
 from radrefine.artifacts.lines import find_lines, find_more_crosses, place_crosses
 from radrefine.artifacts.overlays import find_overlays
 from radrefine.artifacts.regions import find_regions
@@ -20,6 +21,10 @@ from radrefine.records import Finding, Image, Mask
 
 # A drawing of which this share was found already is not reported again.
 _SAME_SHARE: Final = 0.5
+
+
+_Drawn = tuple[Finding, slice, slice, Mask]
+"""A mark, its rows and columns, and its pixels there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,11 @@ def find_artifacts(image: Image) -> Detection:
     findings: list[Finding] = []
     masks: dict[str, Mask] = {}
     chosen = select_regions(regions, scores)
+    drawn: list[_Drawn] = []
     for joined in group_regions(regions, scores, chosen):
         group = joined._replace(score=scorer.calibrated(joined.score))
-        found, rows, columns, part = draw_group(response, regions, group)
+        drawn.append(draw_group(response, regions, group))
+    for found, rows, columns, part in _off_flow(image, drawn):
         findings.append(found)
         masks.setdefault(found.kind, np.zeros(field.shape, bool))[rows, columns] |= part
     if findings:
@@ -79,6 +86,19 @@ def find_artifacts(image: Image) -> Detection:
         mask[rows, columns] |= part
     add_bars(EvenAreas(image), findings, masks, field.shape)
     return Detection(findings, masks, field.shape, strongest_doubt(regions, scores, masks))
+
+
+def _off_flow(image: Image, drawn: list[_Drawn]) -> list[_Drawn]:
+    """Return the marks that are no colour flow."""
+    if image.ndim == 2 or not drawn:
+        return drawn
+    found = np.zeros(image.shape[:2], bool)
+    for _, rows, columns, part in drawn:
+        found[rows, columns] |= part
+    flow = find_flow(image, found)
+    if flow is None:
+        return drawn
+    return [mark for mark in drawn if not lies_in(mark[3], flow[mark[1], mark[2]])]
 
 
 def find_templates(image: Image, folder: str) -> Detection:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from radrefine.artifacts.coloured import complete_coloured
 from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
+from radrefine.artifacts.flow import leave_flow
 from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
 from radrefine.errors import SourceError
@@ -60,7 +61,7 @@ class MarkDetector:
             raise _bad_weights(weights, error) from None
 
     def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
-        """Return what the network says of a picture, with even areas, coloured lines and rulers completed.
+        """Return what the network says of a picture, with areas, coloured lines and rulers completed, flow left.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -86,6 +87,7 @@ class MarkDetector:
         least = self.settings.least_logit
         logits = (areas or EvenAreas(image)).complete(logits, least)
         logits = complete_rulers(complete_coloured(image, logits, least), least)
+        logits = leave_flow(image, logits, least)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
 

@@ -35,7 +35,7 @@ def add_clutter(image: Image, rng: Generator, count: int | None = None) -> Image
         light, shade = np.repeat(light[..., None], 3, axis=2), np.repeat(shade[..., None], 3, axis=2)
     below = image.astype(np.float32) * np.maximum(shade, 0)
     out = np.rint(below + (255 - below) * light).astype(np.uint8)
-    return _with_flow(out, rng) if image.ndim == 3 and rng.random() < 0.25 else out
+    return add_flow(out, rng) if image.ndim == 3 and rng.random() < 0.25 else out
 
 
 def _answering(image: Image) -> _Light:
@@ -288,8 +288,13 @@ _ECHOES: tuple[Callable[[_Light, Generator], None], ...] = (
 )
 
 
-def _with_flow(image: Image, rng: Generator) -> Image:
-    """Add colour Doppler flow: blocky or smooth blobs in red to yellow or blue to cyan, at times aliased."""
+def add_flow(image: Image, rng: Generator) -> Image:
+    """Add colour Doppler flow: blocky or smooth blobs in red to yellow or blue to cyan, at times aliased.
+
+    Args:
+        image: (H, W, 3) RGB uint8; not changed.
+        rng: Source of all choices.
+    """
     height, width = image.shape[:2]
     block = int(rng.integers(1, 4))
     small = rng.standard_normal((max(4, height // block), max(4, width // block)), np.float32)

@@ -2,6 +2,7 @@
 
     python tests/benchmarks/detector.py real [--half report] [--weights FILE] [--sheet FILE]
     python tests/benchmarks/detector.py speed
+    python tests/benchmarks/detector.py flow [--count 120]
     python tests/benchmarks/detector.py fills [--count 240] [--found]
 
 The real images are split once, by a hash of their names: thresholds and training were chosen on the half "choose",
@@ -32,6 +33,7 @@ from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
 from radrefine.bench.scores import grown, hole_fidelity
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import inpaint
+from radrefine.marks.clutter import add_flow
 from radrefine.records import Image, Mask
 from radrefine.refine import RefineOptions, refine_image
 
@@ -139,6 +141,24 @@ def _median_ms(coded: list[bytes], repeats: int, work: Callable[[Image], Image])
         encode_png(work(decode_image(data)))
         times.append(time.process_time() - started)
     return 1000 * float(np.median(times))
+
+
+@app.command()
+def flow(count: int = 120) -> None:
+    """Print how much of the colour flow drawn over clean images each detector takes for marks."""
+    cv2.setNumThreads(1)
+    clean = [case.image for folder in CLEAN for case in real_cases(folder, "all")]
+    for detector in DETECTORS:
+        remover = refiner(detector, "")
+        taken = drawn = touched = 0
+        for number in range(count):
+            plain = clean[number % len(clean)]
+            plain = plain if plain.ndim == 3 else np.repeat(plain[..., None], 3, axis=2)
+            flowing = add_flow(plain, np.random.default_rng([number]))
+            vessel = (flowing != plain).any(axis=2)
+            wrong = remover(flowing)[0] & vessel & ~remover(plain)[0]
+            taken, drawn, touched = taken + int(wrong.sum()), drawn + int(vessel.sum()), touched + int(wrong.any())
+        print(f"{detector:10} takes {taken / drawn:.4f} of the flow, some of it in {touched} of {count} pictures")
 
 
 @app.command()

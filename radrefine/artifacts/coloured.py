@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.artifacts.completion import found_level, partly_found
+from radrefine.artifacts.response import channel_range
 from radrefine.records import Image
 
 # Ink differs this much between its channels; a picture in which more than this share of the pixels does is coloured
@@ -37,8 +38,7 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
     """
     if image.ndim == 2:
         return logits
-    red, green, blue = cv2.split(image)
-    colour = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    colour = cv2.subtract(*channel_range(image))
     inked = cv2.threshold(colour, _INK - 1, 255, cv2.THRESH_BINARY)[1]
     if not 0 < cv2.countNonZero(inked) <= _LARGEST * colour.size:
         return logits

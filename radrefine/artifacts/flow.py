@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.response import channel_range
 from radrefine.records import Image, Mask
 
 # Flow differs this much between its strongest and its weakest channel, which has at most this share of the strongest.
@@ -61,7 +62,7 @@ def leave_flow(image: Image, logits: NDArray[np.float32], least: float) -> NDArr
 
 
 def find_flow(image: Image, found: Mask) -> Mask | None:
-    """Return where colour flow is that holds something found, with a rim of 1 px.
+    """Return where colour flow is that holds something found, with what is coloured within 3 px of it.
 
     Args:
         image: (H, W, 3) RGB, uint8.
@@ -70,12 +71,14 @@ def find_flow(image: Image, found: Mask) -> Mask | None:
     Returns:
         (H, W) bool; None where there is no such flow.
     """
-    red, green, blue = cv2.split(image)
-    strongest, weakest = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    if not found.any():
+        return None
+    strongest, weakest = channel_range(image)
     colour = cv2.subtract(strongest, weakest)
     vivid = colour >= _VIVID
     if not 0 < np.count_nonzero(vivid) <= _LARGEST * vivid.size:
         return None
+    red, green, blue = cv2.split(image)
     between = cv2.min(cv2.max(red, blue), cv2.max(green, cv2.min(red, blue)))
     vivid &= (weakest <= _WEAKEST * strongest) & (cv2.absdiff(green, between) <= _BLURRED)
     core = cv2.morphologyEx(vivid.view(np.uint8), cv2.MORPH_OPEN, _CORE)

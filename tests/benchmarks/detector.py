@@ -39,8 +39,6 @@ from radrefine.refine import RefineOptions, refine_image
 
 MARKED = ("busi_artifact", "ddti_artifact", "screens")
 CLEAN = ("busi_clean", "ddti_clean", "hip_clean")
-# What the shipped weights were trained over, besides phantoms and further pictures of breasts.
-SHIPPED = ("busi_clean", "hip_clean")
 # It lies among the clean images and carries calipers.
 MISPLACED = "146_2.png"
 

@@ -8,6 +8,7 @@ difference is a bootstrap over pictures.
 """
 
 import itertools
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,8 +22,10 @@ from radrefine.bench import Case, composite_cases, refiner, run_bench
 from radrefine.detector.card import WEIGHTS_NAME, write_detector
 from radrefine.detector.options import TrainOptions
 from radrefine.detector.training import train_detector
-from tests.benchmarks.detector import SHIPPED, data_folder, real_cases
+from tests.benchmarks.detector import data_folder, real_cases
 
+# What the shipped weights were trained over, besides phantoms and further pictures of breasts.
+SHIPPED: Final = ("busi_clean", "hip_clean")
 # Words of an organ's backgrounds, its clean images and its images with real marks.
 ORGANS: Final = {
     "breast": (("busi",), "busi_clean", "busi_artifact"),
@@ -45,6 +48,9 @@ def main(
     threshold: float = 0.1,
 ) -> None:
     """Print the figures of every seed and how far the seeds differ; batches and threshold as of the shipped weights."""
+    unknown = [name for name in organ or () if name not in ORGANS]
+    if unknown:
+        sys.exit(f"--organ must be one of {', '.join(ORGANS)}, got {unknown[0]}")
     cv2.setNumThreads(1)
     for name in organ or ORGANS:
         _, clean, marked = ORGANS[name]

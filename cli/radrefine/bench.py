@@ -8,7 +8,7 @@ import typer
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
 
 if TYPE_CHECKING:
-    from radrefine.bench.leak import LeakReport
+    from radrefine.bench.leak import Auroc, LeakReport
 
 _LEAST_MAGNIFIED, _MOST_MAGNIFIED = 0.5, 4.0
 _COLUMNS = {
@@ -101,9 +101,14 @@ def bench(
 
 
 def _leak_lines(told: "LeakReport") -> list[str]:
-    lines = [f"telling marked from unmarked images, AUROC on {told.pictures} images of unseen backgrounds"]
-    lines.append(f"{'before cleaning':28}{told.before:9.3f}")
-    return lines + [f"{'after ' + name:28}{value:9.3f}" for name, value in told.after.items()]
+    rows = {"before cleaning": told.before, **{f"after {name}": auroc for name, auroc in told.after.items()}}
+    rows["true masks filled"] = told.true_mask
+    head = f"telling marked from unmarked images, AUROC on {told.pictures} images of unseen backgrounds, 95 % interval"
+    return [head, *(f"{name:28}{_interval(auroc)}" for name, auroc in rows.items())]
+
+
+def _interval(auroc: "Auroc") -> str:
+    return f"{auroc.value:9.3f}  ({auroc.low:.3f} to {auroc.high:.3f})"
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

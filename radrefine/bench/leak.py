@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radrefine.artifacts.response import to_grey
 from radrefine.bench.baselines import Remover
 from radrefine.errors import UsageError
+from radrefine.inpaint import inpaint
 from radrefine.marks import MarkedImage, draw_marks
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.records import Image
@@ -18,6 +19,22 @@ from radrefine.records import Image
 _QUANTILES: Final = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
 _HIGH: Final = (0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)
 _TREES: Final = 300
+_RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Auroc:
+    """An AUROC with its 95 % interval: a bootstrap over the backgrounds of the test, the classifier as it is.
+
+    Attributes:
+        value: 0 to 1; one half where nothing tells the two kinds apart.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +43,15 @@ class LeakReport:
 
     Attributes:
         pictures: Pictures that it was tested on, half of them marked.
-        before: AUROC on the pictures as they come.
-        after: AUROC by remover, when both kinds of pictures went through it; trained anew on such pictures.
+        before: On the pictures as they come.
+        after: By remover, when both kinds of pictures went through it; trained anew on such pictures.
+        true_mask: When exactly the pixels of the marks were filled, by Telea: what the fill alone leaves.
     """
 
     pictures: int
-    before: float
-    after: dict[str, float]
+    before: Auroc
+    after: dict[str, Auroc]
+    true_mask: Auroc
 
 
 def measure_leak(
@@ -63,13 +82,16 @@ def measure_leak(
     """
     ways = {"before": None, **removers}
     rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ways}
+    filled: list[NDArray[np.float64]] = []
     for number, pair in enumerate(draw_pairs(backgrounds, count, size=size, seed=seed), start=1):
         for name, remover in ways.items():
             for image in (pair.image, pair.clean):
                 rows[name].append(texture_features(image if remover is None else remover(image)[1]))
+        filled += [texture_features(inpaint(pair.image, pair.mask)), texture_features(pair.clean)]
         progress(Progress("leak", number, count))
     scores = {name: tell_apart(np.stack(features), len(backgrounds)) for name, features in rows.items()}
-    return LeakReport(2 * int((~_trains(count, len(backgrounds))).sum()), scores.pop("before"), scores)
+    pictures = 2 * int((~_trains(count, len(backgrounds))).sum())
+    return LeakReport(pictures, scores.pop("before"), scores, tell_apart(np.stack(filled), len(backgrounds)))
 
 
 def draw_pairs(backgrounds: Sequence[Image], count: int, *, size: int = 256, seed: int = 0) -> Iterator[MarkedImage]:
@@ -84,8 +106,8 @@ def draw_pairs(backgrounds: Sequence[Image], count: int, *, size: int = 256, see
         yield _draw(backgrounds[number % len(backgrounds)], np.random.default_rng([seed, number]), size)
 
 
-def tell_apart(features: NDArray[np.float64], backgrounds: int) -> float:
-    """Return the AUROC of a classifier that tells marked pictures from unmarked ones.
+def tell_apart(features: NDArray[np.float64], backgrounds: int) -> Auroc:
+    """Return how well a classifier tells marked pictures from unmarked ones.
 
     Args:
         features: (2 * count, F) `texture_features`, of a marked picture and its unmarked twin in turn, in the order of
@@ -93,7 +115,10 @@ def tell_apart(features: NDArray[np.float64], backgrounds: int) -> float:
         backgrounds: How many backgrounds the pairs were drawn on; even ones train, odd ones test.
     """
     train = _trains(len(features) // 2, backgrounds).repeat(2)
-    return _auroc(features, np.arange(len(features)) % 2 == 0, train)
+    background = (np.arange(len(features) // 2) % backgrounds).repeat(2)
+    marked = np.arange(len(features)) % 2 == 0
+    scores = _scores(features, marked, train)
+    return _with_interval(scores, marked[~train], background[~train])
 
 
 def _trains(count: int, backgrounds: int) -> NDArray[np.bool_]:
@@ -145,10 +170,24 @@ def _spread(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.sqrt(np.maximum(cv2.blur(values * values, (side, side)) - mean * mean, 0)).astype(np.float32)
 
 
-def _auroc(features: NDArray[np.float64], marked: NDArray[np.bool_], train: NDArray[np.bool_]) -> float:
+def _with_interval(scores: NDArray[np.float64], marked: NDArray[np.bool_], background: NDArray[np.intp]) -> Auroc:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    numbers, index = np.unique(background, return_inverse=True)
+    drawn = []
+    for _ in range(_RESAMPLES):
+        # A background that is drawn twice counts twice.
+        times = np.bincount(rng.integers(len(numbers), size=len(numbers)), minlength=len(numbers))
+        drawn.append(roc_auc_score(marked, scores, sample_weight=times[index]))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Auroc(float(roc_auc_score(marked, scores)), float(low), float(high))
+
+
+def _scores(features: NDArray[np.float64], marked: NDArray[np.bool_], train: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how marked the pictures that the classifier was not trained on look to it, 0 to 1."""
     from sklearn.ensemble import ExtraTreesClassifier, VotingClassifier
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -156,4 +195,4 @@ def _auroc(features: NDArray[np.float64], marked: NDArray[np.bool_], train: NDAr
     trees = ExtraTreesClassifier(_TREES, min_samples_leaf=2, random_state=0, n_jobs=1)
     model = VotingClassifier([("linear", linear), ("trees", trees)], voting="soft")
     model.fit(features[train], marked[train])
-    return float(roc_auc_score(marked[~train], model.predict_proba(features[~train])[:, 1]))
+    return np.asarray(model.predict_proba(features[~train])[:, 1], np.float64)

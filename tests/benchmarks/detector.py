@@ -186,7 +186,7 @@ def fills(count: int = 240, *, found: bool = False) -> None:
             scores[name].append(hole_fidelity(filled, pair.clean, pair.mask))
     for name in ways:
         psnr, ssim = np.mean(scores[name], axis=0)
-        told = tell_apart(np.stack(features[name]), len(clean))
+        told = tell_apart(np.stack(features[name]), len(clean)).value
         print(f"{name:34} PSNR {psnr:.2f} dB, SSIM {ssim:.3f}, told from untouched with AUROC {told:.3f}", flush=True)
 
 

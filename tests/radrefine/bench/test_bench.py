@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cli.radrefine import app
 from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, run_bench
-from radrefine.bench.leak import measure_leak
+from radrefine.bench.leak import measure_leak, tell_apart
 from radrefine.bench.scores import ObjectCounts, PixelCounts, hole_fidelity, mark_contrast
 from radrefine.errors import SourceError, UsageError
 from radrefine.images import encode_png
@@ -176,6 +176,22 @@ def test_a_classifier_sees_the_marks_and_not_what_a_perfect_cleaner_leaves() -> 
     pictures = [make_phantom("US/breast/cyst", rng, (96, 96)) for _ in range(4)]
     told = measure_leak(pictures, {"grey": lambda image: (image > 0, np.full_like(image, 90))}, count=16, size=96)
 
-    assert told.before > 0.7 and told.after["grey"] == pytest.approx(0.5)
+    assert told.before.value > 0.7 and told.after["grey"].value == pytest.approx(0.5)
+    assert told.before.low <= told.before.value <= told.before.high
+    assert 0.3 < told.true_mask.value < told.before.value
     with pytest.raises(UsageError, match="--clean"):
         measure_leak(pictures[:2], {})
+
+
+def test_the_interval_of_the_leak_is_a_bootstrap_over_backgrounds() -> None:
+    rng = np.random.default_rng(1)
+    backgrounds, pairs = 40, 200
+    noise = rng.normal(size=(2 * pairs, 3))
+    marked = np.arange(2 * pairs) % 2 == 0
+    assert tell_apart(noise + 9 * marked[:, None], backgrounds).low == pytest.approx(1.0)
+    told = tell_apart(noise, backgrounds)
+    assert told.low < 0.5 < told.high
+    # Marks that show on half of the backgrounds alone leave more doubt than those that show as much in all.
+    some = (np.arange(pairs) % backgrounds % 4 < 2).repeat(2) & marked
+    uneven, even = tell_apart(noise + 3 * some[:, None], backgrounds), tell_apart(noise + marked[:, None], backgrounds)
+    assert uneven.high - uneven.low > even.high - even.low

@@ -19,6 +19,7 @@ from radrefine.artifacts.coloured import complete_coloured
 from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.flow import leave_flow
+from radrefine.artifacts.rims import RimNetwork
 from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
 from radrefine.errors import SourceError
@@ -47,6 +48,10 @@ class MarkDetector:
     Args:
         weights: ONNX file, with its settings of the same name ending in `.json` beside it.
 
+    Attributes:
+        settings: What goes with the weights.
+        rims: What decides about the rims of marks; None leaves them as the network drew them.
+
     Raises:
         SourceError: A file is missing or is not what its name says.
     """
@@ -56,12 +61,13 @@ class MarkDetector:
             known = json.loads(weights.with_suffix(".json").read_text())
             score = tuple(float(value) for value in known["score"])
             self.settings = DetectorSettings(tuple(known["kinds"]), float(known["threshold"]), score)  # type: ignore[arg-type]
+            self.rims = RimNetwork.from_plain(known["rims"]) if known.get("rims") else None
             self._net = _read_network(weights)
         except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
             raise _bad_weights(weights, error) from None
 
     def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
-        """Return what the network says of a picture, with areas, coloured lines and rulers completed, flow left.
+        """Return what the network says of a picture, with areas, coloured lines, rulers and rims completed, flow left.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -87,6 +93,8 @@ class MarkDetector:
         least = self.settings.least_logit
         logits = (areas or EvenAreas(image)).complete(logits, least)
         logits = complete_rulers(complete_coloured(image, logits, least), least)
+        if self.rims is not None:
+            logits = self.rims.settle(image, logits, least)
         logits = leave_flow(image, logits, least)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 

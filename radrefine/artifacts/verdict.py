@@ -25,7 +25,7 @@ _SURE: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """What goes with the weights; the fields of `mark_detector.json`.
+    """What goes with the weights; fields of `mark_detector.json` beside its `rims`.
 
     Attributes:
         kinds: Kind of each channel of the second output.

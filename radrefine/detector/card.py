@@ -7,7 +7,7 @@ import pandas as pd
 
 from radrefine.artifacts.learned import MAGNIFY, MAX_SIDE, MarkDetector
 from radrefine.artifacts.verdict import DetectorSettings
-from radrefine.detector.calibration import Figures, calibrate, measure
+from radrefine.detector.calibration import Figures, calibrate, fit_rims, measure
 from radrefine.detector.export import check_export, to_onnx
 from radrefine.detector.network import MarkNetwork, count_parameters
 from radrefine.detector.options import TrainOptions
@@ -44,8 +44,13 @@ def write_detector(
     write_bytes(path, weights)
     write_json(path.with_suffix(".json"), asdict(DetectorSettings(DRAWN_KINDS, 0.5, (0.0, 1.0, 0.0, 0.0))))
     unseen = trained.validation if trained.validation.pictures else trained.training
-    settings = calibrate(MarkDetector(path), unseen, count=pictures, seed=options.seed, threshold=threshold)
-    write_json(path.with_suffix(".json"), asdict(settings))
+    detector = MarkDetector(path)
+    detector.settings = calibrate(detector, unseen, count=pictures, seed=options.seed, threshold=threshold)
+    detector.rims = fit_rims(detector, trained.training, count=2 * pictures, seed=options.seed)
+    least = detector.settings.threshold
+    settings = calibrate(detector, unseen, count=pictures, seed=options.seed, threshold=least)
+    rims = [] if detector.rims is None else detector.rims.to_plain()
+    write_json(path.with_suffix(".json"), {**asdict(settings), "rims": rims})
     figures = measure(MarkDetector(path), unseen, count=pictures, seed=options.seed)
     write_text(out / BACKGROUNDS_NAME, _names(trained))
     write_text(
@@ -96,7 +101,8 @@ def detector_card(
 Finds marks that were burned into ultrasound pictures: {", ".join(DRAWN_KINDS).replace("_", " ")}.
 A U-Net on 2 x 2 blocks of pixels with {count_parameters(network):,} parameters ({size / 1000:,.0f} kB as ONNX), run by
 OpenCV, which repeats torch's logits to {difference:.0e}. A pixel belongs to a mark from a probability of
-{settings.threshold}, {chosen}; the score of a mark is fitted to how often such marks are right.
+{settings.threshold}, {chosen}; along the rims of what it finds, a perceptron fitted to composites over the training
+backgrounds decides anew. The score of a mark is fitted to how often such marks are right.
 It sees small pictures magnified {MAGNIFY:g} times, those of more than {MAX_SIDE:,} px along a side reduced to that.
 
 ## Trained on

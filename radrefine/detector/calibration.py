@@ -166,13 +166,11 @@ def _look(
     *,
     stream: int = _STREAM,
     unmarked: float = _UNMARKED_SHARE,
-) -> Sequence[_Seen]:
-    seen = []
+) -> Iterator[_Seen]:
     for number in range(count):
         rng = np.random.default_rng([stream, seed, number])
         truth = draw_composite(backgrounds, rng, size, unmarked=unmarked)
-        seen.append(_Seen(truth, detector.look(truth.image)))
-    return seen
+        yield _Seen(truth, detector.look(truth.image))
 
 
 def _kept_marks(item: _Seen, settings: DetectorSettings) -> Iterator[tuple[str, tuple[slice, slice], Mask]]:

@@ -20,6 +20,7 @@ _QUANTILES: Final = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999,
 _HIGH: Final = (0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)
 _TREES: Final = 300
 _RESAMPLES: Final = 1000
+_TRUE_MASK: Final = "true mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +82,16 @@ def measure_leak(
         UsageError: Too few backgrounds.
     """
     ways = {"before": None, **removers}
-    rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ways}
-    filled: list[NDArray[np.float64]] = []
+    rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*ways, _TRUE_MASK)}
     for number, pair in enumerate(draw_pairs(backgrounds, count, size=size, seed=seed), start=1):
         for name, remover in ways.items():
             for image in (pair.image, pair.clean):
                 rows[name].append(texture_features(image if remover is None else remover(image)[1]))
-        filled += [texture_features(inpaint(pair.image, pair.mask)), texture_features(pair.clean)]
+        rows[_TRUE_MASK] += [texture_features(inpaint(pair.image, pair.mask)), texture_features(pair.clean)]
         progress(Progress("leak", number, count))
     scores = {name: tell_apart(np.stack(features), len(backgrounds)) for name, features in rows.items()}
     pictures = 2 * int((~_trains(count, len(backgrounds))).sum())
-    return LeakReport(pictures, scores.pop("before"), scores, tell_apart(np.stack(filled), len(backgrounds)))
+    return LeakReport(pictures, before=scores.pop("before"), true_mask=scores.pop(_TRUE_MASK), after=scores)
 
 
 def draw_pairs(backgrounds: Sequence[Image], count: int, *, size: int = 256, seed: int = 0) -> Iterator[MarkedImage]:

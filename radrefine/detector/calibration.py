@@ -24,7 +24,7 @@ _UNMARKED_SHARE: Final = 0.3
 # Drawn from other numbers than the pictures of the training.
 _STREAM: Final = 7_001
 _RIM_STREAM: Final = 7_002
-# Hidden layers of what decides about rims: a single one of 16 or 32 was worse, 300 boosted trees were no better.
+# Hidden layers of what decides about rims: a single one was worse, boosted trees were no better.
 _RIM_LAYERS: Final = (32, 16)
 _RIM_PASSES: Final = 10
 
@@ -91,7 +91,7 @@ def fit_rims(
     """Fit what decides about the rims of marks to composites, with the threshold that the detector has.
 
     Args:
-        detector: A calibrated detector; what it has for rims is not used.
+        detector: A calibrated detector that leaves the rims as the network drew them.
         backgrounds: Clean pictures; the network may have been trained on them.
         count: Composites to draw.
         size: Their side, px.
@@ -102,7 +102,6 @@ def fit_rims(
     """
     from sklearn.neural_network import MLPClassifier
 
-    detector.rims = None
     least = detector.settings.least_logit
     features, ink = [np.zeros((0, FEATURES), np.float32)], [np.zeros(0, bool)]
     for item in _look(detector, backgrounds, count, size, seed, stream=_RIM_STREAM, unmarked=0.0):

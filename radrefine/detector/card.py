@@ -47,8 +47,8 @@ def write_detector(
     detector = MarkDetector(path)
     detector.settings = calibrate(detector, unseen, count=pictures, seed=options.seed, threshold=threshold)
     detector.rims = fit_rims(detector, trained.training, count=2 * pictures, seed=options.seed)
-    least = detector.settings.threshold
-    settings = calibrate(detector, unseen, count=pictures, seed=options.seed, threshold=least)
+    chosen = detector.settings.threshold
+    settings = calibrate(detector, unseen, count=pictures, seed=options.seed, threshold=chosen)
     rims = [] if detector.rims is None else detector.rims.to_plain()
     write_json(path.with_suffix(".json"), {**asdict(settings), "rims": rims})
     figures = measure(MarkDetector(path), unseen, count=pictures, seed=options.seed)

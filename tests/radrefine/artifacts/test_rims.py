@@ -136,6 +136,7 @@ def test_the_rims_that_come_with_the_package_make_fills_truer() -> None:
 def test_rims_are_learned_from_composites() -> None:
     backgrounds, _ = load_backgrounds((), leave_out=(), phantoms=6, seed=0)
     detector = MarkDetector()
+    detector.rims = None
     first = fit_rims(detector, backgrounds, count=12, size=128, seed=0)
     second = fit_rims(detector, backgrounds, count=12, size=128, seed=0)
 

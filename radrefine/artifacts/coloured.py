@@ -1,4 +1,4 @@
-"""Coloured ink on grey pictures: frames, coloured text and lines. Tissue has no colour, flow is no thin line."""
+"""Coloured ink on grey pictures: frames, coloured text and lines. Tissue has no colour, and flow is told from ink."""
 
 from typing import Final
 
@@ -7,29 +7,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.artifacts.completion import found_level, partly_found
+from radrefine.artifacts.flow import VIVID, WEAKEST, are_bars, shows_flow
 from radrefine.artifacts.response import channel_range
-from radrefine.records import Image
+from radrefine.records import Image, Mask
 
 # Ink differs this much between its channels; a picture in which more than this share of the pixels does is coloured
-# itself, by a tint or by flow.
+# itself, by a tint or by flow. So is one in which a larger share of the pixels that are no darker than this differs by
+# half as much: the black beside a scan tells nothing.
 _INK: Final = 10
 _LARGEST: Final = 0.15
-# Coding spreads the colour of a line to its sides: only the pixels near the strongest one around are the line.
-_RIDGE: Final = 0.6
-_AROUND: Final = np.ones((5, 5), np.uint8)
+_DARK: Final = 32
+_TINGE: Final = 5
+# Coding spreads the colour of ink to its sides, and faintly over whole blocks: ink has so much of the strongest colour
+# nearby.
+_RIDGE: Final = 0.2
+_NEARBY: Final = np.ones((5, 5), np.uint8)
+_BLOCK: Final = np.ones((17, 17), np.uint8)
+_RINGING: Final = 0.2
 # What holds a square of this side, px, is no line: flow, or a bar of colours.
 _THICK: Final = np.ones((7, 7), np.uint8)
-# Pieces of a line are joined over the gaps that this square spans.
-_GAP: Final = np.ones((3, 3), np.uint8)
 # A line is taken whole when this share of it was found.
 _SHARE: Final = 0.2
+# Without any of it found, ink has so many pixels that differ this much in the mean, and its logit is so far above that
+# of a mark.
+_FEWEST: Final = 4
+_PLAIN: Final = 14
+_RAISED: Final = 2.4
+# No larger share of it is as vivid as flow, and it keeps its colour but for this much of the full range.
+_VIVID_SHARE: Final = 0.2
+_STRAY: Final = 0.12
 
 
 def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
-    """Raise the logits of coloured lines and letters of which a part was found to the mean of that part.
+    """Raise the logits of coloured ink: of lines of which a part was found, and of what can be nothing else.
 
     Args:
-        image: (H, W) or (H, W, 3), uint8.
+        image: (H, W) or (H, W, 3) RGB, uint8.
         logits: (H, W) float32, of "mark".
         least: Logit above which a pixel counts as found.
 
@@ -38,19 +51,45 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
     """
     if image.ndim == 2:
         return logits
-    colour = cv2.subtract(*channel_range(image))
+    brightest, weakest = channel_range(image)
+    colour = np.asarray(cv2.subtract(brightest, weakest), np.uint8)
     inked = cv2.threshold(colour, _INK - 1, 255, cv2.THRESH_BINARY)[1]
     if not 0 < cv2.countNonZero(inked) <= _LARGEST * colour.size:
         return logits
+    strongest, around = cv2.dilate(colour, _NEARBY), cv2.dilate(colour, _BLOCK)
+    ink = (inked > 0) & (colour >= _RIDGE * strongest) & (colour >= _RINGING * around)
+    _, patches, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
+    numbers, boxes = np.asarray(patches, np.int32), np.asarray(stats, np.int32)
     found = logits > least
-    if not found[inked > 0].any():
-        return logits
-    strongest = cv2.dilate(colour, _AROUND)
-    thick = cv2.morphologyEx(inked, cv2.MORPH_OPEN, _THICK)
-    line = np.asarray((inked > 0) & (thick == 0) & (colour >= _RIDGE * strongest))
-    count, joined = cv2.connectedComponents(cv2.dilate(line.view(np.uint8), _GAP), connectivity=8)
-    numbers = np.where(line, joined, 0).astype(np.int32)
-    taken = partly_found(numbers, np.bincount(numbers.ravel(), minlength=count).astype(np.int32), found, _SHARE)
-    if not taken.any():
-        return logits
-    return np.maximum(logits, found_level(logits, numbers, found, taken))
+    bars = are_bars(boxes)
+    thick = np.zeros(len(boxes), bool)
+    thick[numbers[cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, _THICK) > 0]] = True
+    taken = partly_found(numbers, boxes[:, cv2.CC_STAT_AREA], found, _SHARE) & (bars | ~thick)
+    raised = np.maximum(logits, found_level(logits, numbers, found, taken)) if taken.any() else logits
+    bright = brightest >= _DARK
+    if np.count_nonzero(bright & (colour >= _TINGE)) > _LARGEST * np.count_nonzero(bright) or shows_flow(image, found):
+        return raised
+    plain = _plain_ink(image, colour, numbers, boxes)
+    return np.maximum(raised, np.where(plain, least + _RAISED, -np.inf).astype(np.float32)[numbers])
+
+
+def _plain_ink(image: Image, colour: NDArray[np.uint8], numbers: NDArray[np.int32], boxes: NDArray[np.int32]) -> Mask:
+    """Tell which patches of colour are ink, whatever was found."""
+    count, sizes = len(boxes), boxes[:, cv2.CC_STAT_AREA]
+    inside = numbers > 0
+    own, strength = numbers[inside], colour[inside].astype(np.float64)
+    mean = np.bincount(own, strength, minlength=count) / sizes
+    likely = (sizes >= _FEWEST) & (mean >= _PLAIN)
+    likely[0] = False
+    weakest = image[inside].min(axis=1)
+    vivid = (strength >= VIVID) & (weakest <= WEAKEST * (weakest + strength))
+    likely &= np.bincount(own, vivid, minlength=count) <= _VIVID_SHARE * sizes
+    tint = (image[inside] - weakest[:, None]) / strength[:, None]
+    # Coding blurs colours where they are faint.
+    weight = np.square(strength)
+    total = np.maximum(np.bincount(own, weight, minlength=count), 1)
+    stray = np.zeros(count)
+    for channel in tint.T:
+        middle = np.bincount(own, weight * channel, minlength=count) / total
+        stray = np.maximum(stray, np.bincount(own, weight * np.square(channel - middle[own]), minlength=count) / total)
+    return np.asarray(likely & (stray <= _STRAY**2))

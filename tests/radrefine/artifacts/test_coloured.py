@@ -1,10 +1,12 @@
-"""Coloured lines on grey pictures: taken whole once a part was found; flow and tints left alone."""
+"""Coloured ink on grey pictures: taken whole; flow and tints left alone."""
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from radrefine.artifacts.coloured import complete_coloured
+from radrefine.marks.draw import jpeg_coded
 from radrefine.phantoms import make_phantom
 from radrefine.records import Image
 
@@ -39,13 +41,43 @@ def test_a_frame_is_taken_whole_and_nothing_else() -> None:
     np.testing.assert_allclose(whole[frame], 3.0)
 
 
-def test_a_line_of_which_little_was_found_stays() -> None:
+def test_ink_is_taken_though_nothing_was_found() -> None:
     image, frame = _framed()
-    part = np.zeros_like(frame)
-    part[40, 30:60] = True
-    given = _logits(part)
 
-    assert complete_coloured(image, given, _LEAST) is given
+    taken = complete_coloured(image, np.full(frame.shape, -6.0, np.float32), _LEAST)
+    np.testing.assert_array_equal(taken > _LEAST, frame)
+
+
+@pytest.mark.parametrize(("quality", "stray"), [(95, 0.01), (80, 0.2)])
+def test_coded_ink_is_taken_with_little_around_it(quality: int, stray: float) -> None:
+    image = _picture()
+    ink = np.zeros(image.shape[:2], np.uint8)
+    cv2.line(ink, (50, 50), (110, 90), 1, 2)
+    image[ink > 0] = 210, 120, 160
+
+    taken = complete_coloured(jpeg_coded(image, quality), np.full(ink.shape, -6.0, np.float32), _LEAST) > _LEAST
+    assert (taken & (ink > 0)).sum() > 0.95 * ink.sum()
+    near = cv2.dilate(ink, np.ones((5, 5), np.uint8)) > 0
+    assert (taken & ~near).sum() <= stray * taken.sum()
+
+
+def test_faint_ink_beside_flow_stays() -> None:
+    image, frame = _framed()
+    nothing = np.full(frame.shape, -6.0, np.float32)
+    cv2.ellipse(image, (70, 130), (12, 7), 20, 0, 360, (200, 40, 20), -1)
+
+    np.testing.assert_array_equal(complete_coloured(image, nothing, _LEAST), nothing)
+
+
+def test_a_bar_of_colours_is_taken_whole() -> None:
+    image = _picture()
+    shades = np.linspace(0, 1, 60)[None, :, None]
+    image[20:30, 40:100] = (shades * (250, 250, 0) + (1 - shades) * (160, 0, 0)).astype(np.uint8)
+    bar = np.zeros(image.shape[:2], bool)
+    bar[20:30, 40:100] = True
+
+    taken = complete_coloured(image, _logits(bar & (np.arange(160) < 60)), _LEAST)
+    np.testing.assert_array_equal(taken > _LEAST, bar)
 
 
 def test_flow_and_tints_are_no_lines() -> None:
@@ -58,6 +90,15 @@ def test_flow_and_tints_are_no_lines() -> None:
     tinted = np.asarray(tinted * np.array([1, 0.9, 0.7]), np.uint8)
     given = _logits(frame & (np.arange(160) > 60))
     assert complete_coloured(tinted, given, _LEAST) is given
+
+
+def test_the_echoes_of_a_tinted_scan_on_black_are_no_ink() -> None:
+    image = np.zeros((320, 320, 3), np.uint8)
+    image[:160, :160] = np.rint(_picture() * np.array([1, 0.95, 0.85])).astype(np.uint8)
+    nothing = np.full(image.shape[:2], -6.0, np.float32)
+
+    assert (np.ptp(image, axis=2) >= 14).sum() > 100
+    assert complete_coloured(image, nothing, _LEAST) is nothing
 
 
 def test_grey_pictures_are_passed_on() -> None:

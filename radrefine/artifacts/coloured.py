@@ -18,12 +18,13 @@ _INK: Final = 10
 _LARGEST: Final = 0.15
 _DARK: Final = 32
 _TINGE: Final = 5
-# Coding spreads the colour of ink to its sides, and faintly over whole blocks: ink has so much of the strongest colour
-# nearby.
+# Coding spreads the colour of ink to its sides, and faintly over its blocks: ink has so much of the strongest colour
+# nearby, and so much of that within a block, or it is a crest of its own.
 _RIDGE: Final = 0.2
 _NEARBY: Final = np.ones((5, 5), np.uint8)
-_BLOCK: Final = np.ones((17, 17), np.uint8)
 _RINGING: Final = 0.2
+_BLOCK: Final = np.ones((17, 17), np.uint8)
+_CREST: Final = 0.8
 # What holds a square of this side, px, is no line: flow, or a bar of colours.
 _THICK: Final = np.ones((7, 7), np.uint8)
 # A line is taken whole when this share of it was found.
@@ -56,26 +57,35 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
     inked = cv2.threshold(colour, _INK - 1, 255, cv2.THRESH_BINARY)[1]
     if not 0 < cv2.countNonZero(inked) <= _LARGEST * colour.size:
         return logits
-    strongest, around = cv2.dilate(colour, _NEARBY), cv2.dilate(colour, _BLOCK)
-    ink = (inked > 0) & (colour >= _RIDGE * strongest) & (colour >= _RINGING * around)
-    _, patches, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
-    numbers, boxes = np.asarray(patches, np.int32), np.asarray(stats, np.int32)
+    strongest = cv2.dilate(colour, _NEARBY)
+    ringing = (colour < _RINGING * cv2.dilate(colour, _BLOCK)) & (colour < _CREST * strongest)
+    ink = np.asarray((inked > 0) & (colour >= _RIDGE * strongest) & ~ringing)
+    ink &= ~_thick(ink)
+    count, patches = cv2.connectedComponents(ink.view(np.uint8), connectivity=8)
+    numbers = np.asarray(patches, np.int32)
+    sizes = np.bincount(numbers.ravel(), minlength=count).astype(np.int32)
     found = logits > least
-    bars = are_bars(boxes)
-    thick = np.zeros(len(boxes), bool)
-    thick[numbers[cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, _THICK) > 0]] = True
-    taken = partly_found(numbers, boxes[:, cv2.CC_STAT_AREA], found, _SHARE) & (bars | ~thick)
+    taken = partly_found(numbers, sizes, found, _SHARE)
     raised = np.maximum(logits, found_level(logits, numbers, found, taken)) if taken.any() else logits
     bright = brightest >= _DARK
     if np.count_nonzero(bright & (colour >= _TINGE)) > _LARGEST * np.count_nonzero(bright) or shows_flow(image, found):
         return raised
-    plain = _plain_ink(image, colour, numbers, boxes)
+    plain = _plain_ink(image, colour, numbers, sizes)
     return np.maximum(raised, np.where(plain, least + _RAISED, -np.inf).astype(np.float32)[numbers])
 
 
-def _plain_ink(image: Image, colour: NDArray[np.uint8], numbers: NDArray[np.int32], boxes: NDArray[np.int32]) -> Mask:
+def _thick(ink: Mask) -> Mask:
+    """Tell which pixels belong to something thick that is no bar of colours."""
+    thick = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, _THICK)
+    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(thick, connectivity=8)
+    wanted = ~are_bars(np.asarray(boxes, np.int32))
+    wanted[0] = False
+    return np.asarray(wanted[numbers])
+
+
+def _plain_ink(image: Image, colour: NDArray[np.uint8], numbers: NDArray[np.int32], sizes: NDArray[np.int32]) -> Mask:
     """Tell which patches of colour are ink, whatever was found."""
-    count, sizes = len(boxes), boxes[:, cv2.CC_STAT_AREA]
+    count = len(sizes)
     inside = numbers > 0
     own, strength = numbers[inside], colour[inside].astype(np.float64)
     mean = np.bincount(own, strength, minlength=count) / sizes

@@ -1,6 +1,6 @@
 """Refine one image: find the marks, fill them, check what is left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -10,8 +10,9 @@ from radrefine.artifacts.detect import Detector, check_detector, detect_marks
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.outliers import residual_score
 from radrefine.errors import UsageError
+from radrefine.fringe import in_grey, spread_colour
 from radrefine.inpaint import Method, inpaint
-from radrefine.records import Image, Mask, RefineResult
+from radrefine.records import Finding, Image, Mask, RefineResult
 from radrefine.review import Decision, decide
 from radrefine.schema import KINDS
 
@@ -78,20 +79,22 @@ def refine_image(
         for found in detection.findings
     ]
     findings, rejected = decide(findings, decisions)
-    mask = _removed_pixels(replace(detection, findings=findings))
-    if rejected:
-        mask &= ~_removed_pixels(replace(detection, findings=[replace(found, removed=True) for found in rejected]))
+    mask = _pixels_of([found for found in findings if found.removed], detection)
+    mask &= ~_pixels_of(rejected, detection)
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
+    fringe = spread_colour(image, mask, _pixels_of([found for found in findings if not found.removed], detection))
+    if fringe is not None:
+        mask |= fringe
+        filled = in_grey(filled, mask)
     left = [found for found in findings if not found.removed and found.kind in wanted]
     return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left))
 
 
-def _removed_pixels(detection: Detection) -> Mask:
+def _pixels_of(findings: Iterable[Finding], detection: Detection) -> Mask:
     mask = np.zeros(detection.shape, bool)
-    for found in detection.findings:
-        if found.removed:
-            # A margin of 1 px holds the soft rim of the strokes.
-            rows = slice(max(0, found.y - 1), found.y + found.height + 1)
-            columns = slice(max(0, found.x - 1), found.x + found.width + 1)
-            mask[rows, columns] |= detection.masks[found.kind][rows, columns]
+    for found in findings:
+        # A margin of 1 px holds the soft rim of the strokes.
+        rows = slice(max(0, found.y - 1), found.y + found.height + 1)
+        columns = slice(max(0, found.x - 1), found.x + found.width + 1)
+        mask[rows, columns] |= detection.masks[found.kind][rows, columns]
     return mask

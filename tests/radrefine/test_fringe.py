@@ -1,0 +1,89 @@
+"""Colour that coding spread around marks goes with them; tints, flow and marks that are kept stay."""
+
+import cv2
+import numpy as np
+import pytest
+
+from radrefine.fringe import in_grey, spread_colour
+from radrefine.marks.draw import jpeg_coded
+from radrefine.phantoms import make_phantom
+from radrefine.records import Image, Mask
+from radrefine.refine import refine_image
+
+_NONE = np.zeros((160, 160), bool)
+
+
+def _picture() -> Image:
+    grey = make_phantom("US/breast/cyst", np.random.default_rng(3), (160, 160))
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _marked(image: Image, colour: tuple[int, int, int] = (240, 220, 40)) -> tuple[Image, Mask]:
+    """Return a picture with a cross, coded, and which pixels the cross has."""
+    cross = np.zeros(image.shape[:2], np.uint8)
+    cv2.drawMarker(cross, (60, 70), 1, cv2.MARKER_CROSS, 21, 2)
+    image = image.copy()
+    image[cross > 0] = colour
+    return jpeg_coded(image, 80), cross > 0
+
+
+def _seen_colour(image: Image) -> int:
+    return int((np.ptp(image, axis=2) >= 16).sum())
+
+
+def test_the_colour_around_a_mark_is_found_and_nothing_far_from_it() -> None:
+    image, cross = _marked(_picture())
+    fringe = spread_colour(image, cross, _NONE)
+
+    assert fringe is not None
+    np.testing.assert_array_equal(fringe, (np.ptp(image, axis=2) >= 16) & ~cross)
+    assert fringe.sum() > 50
+
+
+def test_a_refined_picture_shows_no_colour_where_a_mark_was() -> None:
+    image, cross = _marked(_picture())
+    result = refine_image(image)
+
+    assert result.mask[cross].mean() > 0.9
+    assert _seen_colour(image) > 200
+    assert _seen_colour(result.image) == 0
+    np.testing.assert_array_equal(result.image[~result.mask], image[~result.mask])
+
+
+def test_grey_marks_and_grey_pictures_have_no_fringe() -> None:
+    image, cross = _marked(_picture(), (230, 230, 230))
+
+    assert spread_colour(image, cross, _NONE) is None
+    assert spread_colour(np.ascontiguousarray(image[..., 0]), cross, _NONE) is None
+    assert spread_colour(image, _NONE, _NONE) is None
+
+
+@pytest.mark.parametrize("what", ["tint", "flow", "flow beside the mark"])
+def test_pictures_with_colours_of_their_own_keep_them(what: str) -> None:
+    picture = _picture()
+    if what == "tint":
+        picture = np.rint(picture * np.array([1, 0.9, 0.75])).astype(np.uint8)
+    else:
+        cv2.circle(picture, (120, 120) if what == "flow" else (74, 82), 6, (200, 40, 20), -1)
+    image, cross = _marked(picture)
+
+    assert spread_colour(image, cross, _NONE) is None
+
+
+def test_marks_that_are_kept_keep_the_colour_around_them() -> None:
+    image, cross = _marked(_picture())
+    other = np.zeros_like(cross)
+    other[65:75, 100:110] = True
+    image[other] = 40, 200, 80
+    fringe = spread_colour(image, cross, other)
+
+    assert fringe is not None
+    assert fringe.any()
+    assert not fringe[cv2.dilate(other.view(np.uint8), np.ones((33, 33), np.uint8)) > 0].any()
+
+
+def test_grey_pixels_are_as_bright_as_coloured_ones() -> None:
+    image = np.array([[[255, 0, 0], [10, 200, 30]]], np.uint8)
+    grey = in_grey(image, np.array([[True, False]]))
+
+    np.testing.assert_array_equal(grey, [[[76, 76, 76], [10, 200, 30]]])  # 0.299 * 255

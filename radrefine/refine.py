@@ -87,7 +87,7 @@ def refine_image(
         mask |= fringe
         filled = in_grey(filled, mask)
     left = [found for found in findings if not found.removed and found.kind in wanted]
-    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left))
+    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left), fringe)
 
 
 def _pixels_of(findings: Iterable[Finding], detection: Detection) -> Mask:

@@ -44,6 +44,9 @@ def test_a_refined_picture_shows_no_colour_where_a_mark_was() -> None:
     image, cross = _marked(_picture())
     result = refine_image(image)
 
+    assert result.fringe is not None
+    assert result.fringe.any()
+    assert not (result.fringe & ~result.mask).any()
     assert result.mask[cross].mean() > 0.9
     assert _seen_colour(image) > 200
     assert _seen_colour(result.image) == 0

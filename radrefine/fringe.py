@@ -21,8 +21,27 @@ _COLOURED: Final = 0.02
 _DARK: Final = 32
 
 
-def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask | None:
-    """Find what coding tinted around the marks of a picture that is grey otherwise.
+def is_grey_but_for(image: Image, mask: Mask) -> bool:
+    """Tell whether marks have a colour and the rest of the picture has none: no tint, no flow, no other marks.
+
+    Args:
+        image: (H, W) or (H, W, 3) RGB, uint8.
+        mask: (H, W) bool, the marks.
+    """
+    if image.ndim == 2 or not mask.any():
+        return False
+    brightest, weakest = channel_range(image)
+    colour = np.asarray(cv2.subtract(brightest, weakest), np.uint8)
+    if not (colour[mask] >= _TINGE).any():
+        return False
+    lit = (cv2.dilate(mask.view(np.uint8), _REACH) == 0) & (brightest >= _DARK)
+    if np.count_nonzero(lit & (colour >= _TINGE)) > _COLOURED * np.count_nonzero(lit):
+        return False
+    return not (colour[cv2.dilate(mask.view(np.uint8), _OWN) == 0] >= _VIVID).any()
+
+
+def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask:
+    """Find what coding tinted around the marks of a picture that is grey but for them.
 
     Args:
         image: (H, W) or (H, W, 3) RGB, uint8.
@@ -30,30 +49,10 @@ def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask | None:
         kept: (H, W) bool, marks to leave as they are.
 
     Returns:
-        (H, W) bool, pixels outside `mask` and away from `kept` with a colour that one sees; None where the marks have
-        no colour, or the picture has some far from all marks: a tint, flow, marks that were not found.
+        (H, W) bool, pixels outside `mask` and away from `kept` with a colour that one sees.
     """
-    if image.ndim == 2 or not mask.any():
-        return None
-    brightest, weakest = channel_range(image)
-    colour = np.asarray(cv2.subtract(brightest, weakest), np.uint8)
-    if not (colour[mask] >= _TINGE).any():
-        return None
+    if not is_grey_but_for(image, mask):
+        return np.zeros_like(mask)
+    seen = np.asarray(cv2.subtract(*channel_range(image)) >= _SEEN)
     around, around_kept = (cv2.dilate(marks.view(np.uint8), _REACH) > 0 for marks in (mask, kept))
-    lit = ~around & ~around_kept & (brightest >= _DARK)
-    if np.count_nonzero(lit & (colour >= _TINGE)) > _COLOURED * np.count_nonzero(lit):
-        return None
-    if (colour[cv2.dilate((mask | kept).view(np.uint8), _OWN) == 0] >= _VIVID).any():
-        return None
-    return np.asarray(around & ~around_kept & ~mask & (colour >= _SEEN))
-
-
-def in_grey(image: Image, place: Mask) -> Image:
-    """Return a picture with some of its pixels in grey, as bright as they were.
-
-    Args:
-        image: (H, W, 3) RGB, uint8.
-        place: (H, W) bool, which pixels.
-    """
-    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    return np.where(place[..., None], grey[..., None], image)
+    return np.asarray(seen & around & ~around_kept & ~mask)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from radrefine.errors import UsageError
+from radrefine.fringe import is_grey_but_for
 from radrefine.records import Image, Mask
 
 Method = Literal["telea", "navier-stokes", "biharmonic"]
@@ -18,7 +19,8 @@ _MOST_SOLVED: Final = 4000
 def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int = 3) -> Image:
     """Fill the masked pixels of an image; the others keep their values to the bit.
 
-    Works on crops around the holes: a small hole in a large image costs what the hole costs.
+    Works on crops around the holes: a small hole in a large image costs what the hole costs. A picture that is grey but
+    for coloured marks is filled with grey: coding spreads colours, and a fill would draw them in from the rim.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
@@ -55,6 +57,8 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int =
             part = np.ascontiguousarray(image[crop])
             result = np.asarray(cv2.inpaint(part, hole.astype(np.uint8), radius, _FLAGS[method]), np.uint8)
         filled[crop][hole] = result[hole]
+    if is_grey_but_for(image, mask):
+        filled[mask] = cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[mask][:, None]
     return filled
 
 

@@ -46,12 +46,9 @@ class RefineResult:
         mask: (H, W) bool, True = replaced pixel.
         findings: The marks found, removed or not.
         residual_score: 0 to 1; how much the final check still finds unusual.
-        fringe: (H, W) bool, the pixels of `mask` around marks that lost a colour and kept their brightness; None where
-            there are none.
     """
 
     image: Image
     mask: Mask
     findings: list[Finding] = field(default_factory=list)
     residual_score: float = 0.0
-    fringe: Mask | None = None

@@ -10,7 +10,7 @@ from radrefine.artifacts.detect import Detector, check_detector, detect_marks
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.outliers import residual_score
 from radrefine.errors import UsageError
-from radrefine.fringe import in_grey, spread_colour
+from radrefine.fringe import spread_colour
 from radrefine.inpaint import Method, inpaint
 from radrefine.records import Finding, Image, Mask, RefineResult
 from radrefine.review import Decision, decide
@@ -81,13 +81,10 @@ def refine_image(
     findings, rejected = decide(findings, decisions)
     mask = _pixels_of([found for found in findings if found.removed], detection)
     mask &= ~_pixels_of(rejected, detection)
+    mask |= spread_colour(image, mask, _pixels_of([found for found in findings if not found.removed], detection))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
-    fringe = spread_colour(image, mask, _pixels_of([found for found in findings if not found.removed], detection))
-    if fringe is not None:
-        mask |= fringe
-        filled = in_grey(filled, mask)
     left = [found for found in findings if not found.removed and found.kind in wanted]
-    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left), fringe)
+    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left))
 
 
 def _pixels_of(findings: Iterable[Finding], detection: Detection) -> Mask:

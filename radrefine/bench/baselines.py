@@ -15,7 +15,7 @@ from radrefine.records import Image, Mask
 from radrefine.refine import RefineOptions, refine_image
 
 Remover = Callable[[Image], tuple[Mask, Image]]
-"""Takes an image; returns the mask of what it took for marks and the filled image."""
+"""Takes an image; returns the mask of what it replaced and the filled image."""
 
 _BRIGHT: Final = 210
 _SCALES: Final = (0.6, 0.8, 1.0, 1.25, 1.6)
@@ -29,8 +29,7 @@ def refiner(detector: Detector, weights: str = "") -> Remover:
 
     def remove(image: Image) -> tuple[Mask, Image]:
         result = refine_image(image, options)
-        # The fringe lost a colour; what shows of a mark in it was not found.
-        return result.mask if result.fringe is None else result.mask & ~result.fringe, result.image
+        return result.mask, result.image
 
     return remove
 

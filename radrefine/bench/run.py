@@ -125,9 +125,7 @@ def _judge(case: Case, by_contrast: list[Box], remover: Remover, report: BenchRe
     report.codec_seconds.append(between - started)
     report.seconds.append(time.process_time() - between)
     if not case.truth.any():
-        harmed = mask | (filled != case.image).reshape(*mask.shape, -1).any(axis=2)
-        if case.ignored is not None:
-            harmed &= ~case.ignored
+        harmed = mask if case.ignored is None else mask & ~case.ignored
         report.unmarked += 1
         report.damaged += int(harmed.any())
         report.damaged_pixels += float(harmed.mean())

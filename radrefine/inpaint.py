@@ -8,15 +8,21 @@ import numpy as np
 from radrefine.errors import UsageError
 from radrefine.fringe import is_grey_but_for
 from radrefine.records import Image, Mask
+from radrefine.texture import fill_texture
 
-Method = Literal["telea", "navier-stokes", "biharmonic"]
+Method = Literal["texture", "telea", "navier-stokes", "biharmonic"]
 
-_FLAGS: Final = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS, "biharmonic": cv2.INPAINT_NS}
-# A crop with more masked pixels than this would take seconds to solve, and far from its rim no fill is true.
+_FLAGS: Final = {
+    "texture": cv2.INPAINT_TELEA,
+    "telea": cv2.INPAINT_TELEA,
+    "navier-stokes": cv2.INPAINT_NS,
+    "biharmonic": cv2.INPAINT_NS,
+}
+# A crop, or a hole, with more masked pixels than this would take long to solve, and far from its rim no fill is true.
 _MOST_SOLVED: Final = 4000
 
 
-def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int = 3) -> Image:
+def inpaint(image: Image, mask: Mask, *, method: Method = "texture", radius: int = 3) -> Image:
     """Fill the masked pixels of an image; the others keep their values to the bit.
 
     Works on crops around the holes: a small hole in a large image costs what the hole costs. A picture that is grey but
@@ -25,10 +31,10 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int =
     Args:
         image: (H, W) or (H, W, 3), uint8.
         mask: (H, W) bool, True = fill.
-        method: `telea` (Telea, Journal of Graphics Tools 2004), `navier-stokes` (Bertalmio et al., CVPR 2001) or
-            `biharmonic` (Damelin and Hoang, 2018), the truest of the three and the slowest; holes too large for it
-            are filled by `navier-stokes`.
-        radius: Neighbourhood in px, 1 or more; `biharmonic` has none.
+        method: `texture`, see `fill_texture`; `telea` (Telea, Journal of Graphics Tools 2004), `navier-stokes`
+            (Bertalmio et al., CVPR 2001) or `biharmonic` (Damelin and Hoang, 2018). Holes too large for `texture` are
+            filled by `telea`, those too large for `biharmonic` by `navier-stokes`.
+        radius: Neighbourhood of `telea` and `navier-stokes` in px, 1 or more.
 
     Returns:
         A new image of the same shape.
@@ -45,21 +51,37 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "telea", radius: int =
     filled = image.copy()
     if not mask.any():
         return filled
+    small = _small_holes(mask) if method == "texture" else np.zeros_like(mask)
+    _fill_crops(filled, mask & ~small, method, radius)
+    filled = fill_texture(filled, small)
+    if is_grey_but_for(image, mask):
+        filled[mask] = cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[mask][:, None]
+    return filled
+
+
+def _small_holes(mask: Mask) -> Mask:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    small = stats[:, cv2.CC_STAT_AREA] <= _MOST_SOLVED
+    small[0] = False
+    return np.asarray(small[labels] & (np.count_nonzero(mask) < mask.size))
+
+
+def _fill_crops(filled: Image, mask: Mask, method: Method, radius: int) -> None:
+    """Fill the holes on crops around them, in place."""
+    if not mask.any():
+        return
     margin = 2 * radius + 2
     holes = cv2.dilate(mask.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
     for x, y, width, height, _ in stats[1:count]:
         crop = slice(y, y + height), slice(x, x + width)
         hole = mask[crop]
+        part = np.ascontiguousarray(filled[crop])
         if method == "biharmonic" and np.count_nonzero(hole) <= _MOST_SOLVED and not hole.all():
-            result = _solve(image[crop], hole)
+            result = _solve(part, hole)
         else:
-            part = np.ascontiguousarray(image[crop])
             result = np.asarray(cv2.inpaint(part, hole.astype(np.uint8), radius, _FLAGS[method]), np.uint8)
         filled[crop][hole] = result[hole]
-    if is_grey_but_for(image, mask):
-        filled[mask] = cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[mask][:, None]
-    return filled
 
 
 def _solve(part: Image, hole: Mask) -> Image:

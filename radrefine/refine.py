@@ -36,8 +36,8 @@ class RefineOptions:
 
     remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
     min_score: float = field(default=0.5, metadata={"help": "Leave marks below this score (0 to 1) in place."})
-    method: Method = field(default="telea", metadata={"help": "Fill: telea, navier-stokes or biharmonic."})
-    radius: int = field(default=3, metadata={"help": "Neighbourhood of the fill in px."})
+    method: Method = field(default="texture", metadata={"help": "Fill: texture, telea, navier-stokes, biharmonic."})
+    radius: int = field(default=3, metadata={"help": "Neighbourhood of the fills telea and navier-stokes in px."})
     detector: Detector = field(default="learned", metadata={"help": "What finds marks: learned, classical or both."})
     weights: str = field(default="", metadata={"help": "Weights of your own for the learned detector, an ONNX file."})
     keep: tuple[str, ...] = field(default=(), metadata={"help": "Kinds of marks to leave in place."})

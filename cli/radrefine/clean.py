@@ -44,8 +44,8 @@ def clean(
     weights: Annotated[
         Path | None, typer.Option(help="Weights of your own for the learned detector, an ONNX file.")
     ] = None,
-    method: Annotated[str, typer.Option(help="How holes are filled: telea, navier-stokes or biharmonic.")] = "telea",
-    radius: Annotated[int, typer.Option(min=1, help="Neighbourhood of the fill, px.")] = 3,
+    method: Annotated[str, typer.Option(help="Fill: texture, telea, navier-stokes or biharmonic.")] = "texture",
+    radius: Annotated[int, typer.Option(min=1, help="Neighbourhood of telea and navier-stokes, px.")] = 3,
     layout: Annotated[str, typer.Option(help="How paths are read: radimagenet or imagefolder.")] = "radimagenet",
     modality: Annotated[str | None, typer.Option(help="Modality of every image: CT, MR, US or XR.")] = None,
     link: Annotated[

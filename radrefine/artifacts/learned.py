@@ -22,6 +22,7 @@ from radrefine.artifacts.flow import leave_flow
 from radrefine.artifacts.rims import RimNetwork
 from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
+from radrefine.artifacts.vivid import complete_vivid
 from radrefine.errors import SourceError
 from radrefine.records import Image
 
@@ -92,7 +93,8 @@ class MarkDetector:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         least = self.settings.least_logit
         logits = (areas or EvenAreas(image)).complete(logits, least)
-        logits = complete_rulers(complete_coloured(image, logits, least), least)
+        logits = complete_vivid(image, complete_coloured(image, logits, least), least)
+        logits = complete_rulers(logits, least)
         if self.rims is not None:
             logits = self.rims.settle(image, logits, least)
         logits = leave_flow(image, logits, least)

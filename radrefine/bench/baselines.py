@@ -58,7 +58,7 @@ def remove_matched_edges(image: Image) -> tuple[Mask, Image]:
         coloured = (image.max(axis=2).astype(int) - image.min(axis=2)) > 60
         side = 2 * _GROWTH + 1
         mask |= cv2.dilate(coloured.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    return mask, inpaint(image, mask)
+    return mask, inpaint(image, mask, method="telea")
 
 
 def _best_match(edges: NDArray, shape: str, scale: float) -> tuple[float, int, int, int] | None:

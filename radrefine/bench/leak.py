@@ -46,7 +46,7 @@ class LeakReport:
         pictures: Pictures that it was tested on, half of them marked.
         before: On the pictures as they come.
         after: By remover, when both kinds of pictures went through it; trained anew on such pictures.
-        true_mask: When exactly the pixels of the marks were filled, by Telea: what the fill alone leaves.
+        true_mask: When exactly the pixels of the marks were filled: what the fill alone leaves.
     """
 
     pictures: int

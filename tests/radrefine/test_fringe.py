@@ -1,5 +1,7 @@
 """Colour that coding spread around marks goes with them; tints, flow and marks that are kept stay."""
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
@@ -57,7 +59,7 @@ def test_the_mask_alone_makes_the_same_picture() -> None:
     np.testing.assert_array_equal(inpaint(image, result.mask), result.image)
 
 
-@pytest.mark.parametrize("method", ["telea", "navier-stokes", "biharmonic"])
+@pytest.mark.parametrize("method", get_args(Method))
 def test_holes_of_grey_pictures_are_filled_with_grey(method: Method) -> None:
     image, cross = _marked(_picture())
     hole = np.asarray(cv2.dilate(cross.view(np.uint8), np.ones((3, 3), np.uint8)) > 0)

@@ -1,0 +1,73 @@
+"""White ink that the network is unsure of: what stands far above all around it is drawn, for speckle fades at its rim.
+
+Of a tick that the border cuts off a row or two are left, and of a solid triangle the network may see the rim alone.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radrefine.artifacts.response import to_grey
+from radrefine.records import Image
+
+# White ink, grey levels.
+_WHITE: Final = 220
+# It is at most this long, px.
+_LONG: Final = 48
+# It is brighter by this much than all that lies up to so many px away from it, its soft rim left out.
+_STEP: Final = 64
+_AWAY: Final = 4
+# So many grey levels of that weigh as much as one logit of the network's; together they must speak for ink.
+_LEVELS: Final = 16.0
+# What the network gives less than this is not looked at.
+_POSSIBLE: Final = -6.0
+# The logit that its pixels are raised to.
+_RAISED: Final = 3.0
+
+
+def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
+    """Raise the logits of small white marks that the network is unsure of.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8.
+        logits: (H, W) float32, of "mark".
+        least: Logit above which a pixel counts as found.
+
+    Returns:
+        (H, W) float32, nowhere below `logits`; `logits` itself where nothing was raised.
+    """
+    grey = to_grey(image)
+    white = np.asarray(cv2.threshold(grey, _WHITE - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
+    doubtful = cv2.bitwise_and(white, cv2.inRange(logits, _POSSIBLE, least))
+    left, top, width, height = cv2.boundingRect(doubtful)
+    if not width:
+        return logits
+    part = _around(top, left, height, width, _LONG + _AWAY)
+    grey, seen = grey[part], logits[part]
+    raised = logits
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(white[part], connectivity=8)
+    for number in np.unique(labels[doubtful[part] > 0]):
+        left, top, width, height, _ = boxes[number]
+        if max(width, height) > _LONG:
+            continue
+        near = _around(top, left, height, width, _AWAY)
+        ink = labels[near] == number
+        apart = _grown(ink, _AWAY) & ~_grown(ink, 1)
+        step = int(grey[near].max(where=ink, initial=0)) - int(grey[near].max(where=apart, initial=0))
+        if step < _STEP or seen[near][ink].max() + step / _LEVELS < 0:
+            continue
+        if raised is logits:
+            raised = logits.copy()
+        np.maximum(raised[part][near], np.float32(_RAISED), out=raised[part][near], where=ink)
+    return raised
+
+
+def _around(top: int, left: int, height: int, width: int, margin: int) -> tuple[slice, slice]:
+    return slice(max(0, top - margin), top + height + margin), slice(max(0, left - margin), left + width + margin)
+
+
+def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    side = 2 * by + 1
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)).view(np.bool_))

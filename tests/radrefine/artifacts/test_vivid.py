@@ -49,7 +49,7 @@ def test_what_is_grey_and_what_the_network_holds_for_tissue_is_left(bright: int,
 def test_echoes_that_fade_and_large_bright_areas_are_left() -> None:
     image = _tissue().astype(np.float64)
     rows, columns = np.mgrid[:120, :140]
-    image += 220 * np.exp(-((rows - 60) ** 2 + (columns - 70) ** 2) / 50)
+    image += 190 * np.exp(-((rows - 60) ** 2 + (columns - 70) ** 2) / 50)
     image[90:100, :] = 255
     logits = np.full(image.shape, -2.5, np.float32)
     assert complete_vivid(image.clip(0, 255).astype(np.uint8), logits, LEAST) is logits

@@ -13,7 +13,6 @@ of keeps its rims, without which thin ticks of the full screens were lost.
 """
 
 import hashlib
-import itertools
 import json
 import os
 import resource
@@ -23,12 +22,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import cv2
 import numpy as np
 import typer
-from skimage.restoration import inpaint_biharmonic
 
 from radrefine.artifacts.detect import DETECTORS
 from radrefine.artifacts.learned import WEIGHTS, MarkDetector
@@ -37,10 +35,11 @@ from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_be
 from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
 from radrefine.bench.scores import grown, hole_fidelity
 from radrefine.images import decode_image, encode_png
-from radrefine.inpaint import inpaint
+from radrefine.inpaint import Method, inpaint
 from radrefine.marks.clutter import add_flow
 from radrefine.records import Image, Mask
 from radrefine.refine import RefineOptions, refine_image
+from radrefine.texture import STRENGTH, fill_texture
 
 MARKED = ("busi_artifact", "ddti_artifact", "screens")
 CLEAN = ("busi_clean", "ddti_clean", "hip_clean")
@@ -209,63 +208,46 @@ def _tinted(image: Image, clean: Image) -> int:
 
 @app.command()
 def fills(count: int = 240, *, found: bool = False) -> None:
-    """Print how true fills are, and how well a classifier tells filled pictures from untouched ones.
+    """Print how true fills are, how well a classifier tells filled pictures from untouched ones, and what they cost.
 
     The true marks are filled, or with --found what the default detector finds. PSNR and SSIM are those inside the true
     marks. The classifier is that of `radrefine bench --leak`, trained on half of the backgrounds.
     """
     cv2.setNumThreads(1)
     clean = [to_grey(case.image) for folder in CLEAN for case in real_cases(folder, "all")]
-    ways: dict[str, Callable[[Image, Mask], Image]] = {"biharmonic": _biharmonic, "navier-stokes, texture": _textured}
-    for method, radius in (("telea", 2), ("telea", 3), ("telea", 5), ("telea", 8)):
-        ways[f"{method}, radius {radius}"] = partial(inpaint, method=method, radius=radius)  # type: ignore[arg-type]
+    ways: dict[str, Callable[[Image, Mask], Image]] = {}
+    for strength in (0.0, STRENGTH, 1.0):
+        ways[f"texture, speckle of strength {strength:g}"] = partial(fill_texture, strength=strength)
+    ways["biharmonic"] = partial(inpaint, method="biharmonic")
+    for radius in (2, 3, 5, 8):
+        ways[f"telea, radius {radius}"] = partial(inpaint, method="telea", radius=radius)
     for radius in (1, 3, 5):
         ways[f"navier-stokes, radius {radius}"] = partial(inpaint, method="navier-stokes", radius=radius)
-    for method in ("telea", "navier-stokes"):
+    for method in get_args(Method):
         ways[f"{method}, mask grown by 1 px"] = partial(_grown_fill, method=method)
     features: dict[str, list[np.ndarray]] = {name: [] for name in ways}
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    seconds = dict.fromkeys(ways, 0.0)
     for pair in draw_pairs(clean, count):
         untouched = texture_features(pair.clean)
         hole = refine_image(pair.image).mask if found else pair.mask
         for name, fill in ways.items():
+            started = time.process_time()
             filled = fill(pair.image, hole)
+            seconds[name] += time.process_time() - started
             features[name] += [texture_features(filled), untouched]
             scores[name].append(hole_fidelity(filled, pair.clean, pair.mask))
     for name in ways:
         psnr, ssim = np.mean(scores[name], axis=0)
         told = tell_apart(np.stack(features[name]), len(clean)).value
-        print(f"{name:34} PSNR {psnr:.2f} dB, SSIM {ssim:.3f}, told from untouched with AUROC {told:.3f}", flush=True)
+        cost = 1000 * seconds[name] / count
+        print(
+            f"{name:34} PSNR {psnr:.2f} dB, SSIM {ssim:.3f}, told from untouched {told:.3f}, {cost:.1f} ms", flush=True
+        )
 
 
-def _biharmonic(image: Image, mask: Mask) -> Image:
-    smooth = inpaint_biharmonic(image, mask, split_into_regions=True)
-    return np.rint(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
-
-
-def _grown_fill(image: Image, mask: Mask, method: str) -> Image:
-    return inpaint(image, grown(mask, 1), method=method)  # type: ignore[arg-type]
-
-
-def _textured(image: Image, mask: Mask) -> Image:
-    """Fill smoothly, then add the speckle that lies beside each hole, as strong as it is around the hole."""
-    smooth = inpaint(image, mask, method="navier-stokes").astype(np.float32)
-    fine = np.where(mask, 0, image - cv2.GaussianBlur(smooth, (0, 0), 2.0))
-    known = cv2.blur((~mask).astype(np.float32), (15, 15)) + 1e-3
-    spread = np.sqrt(np.maximum(cv2.blur(fine**2, (15, 15)), 0) / known) + 0.5
-    count, labels = cv2.connectedComponents(grown(mask, 4).astype(np.uint8), connectivity=8)
-    # Nearest first, and sideways before up or down: speckle changes with depth.
-    steps = sorted(itertools.product(range(-9, 10, 3), range(-36, 37, 3)), key=lambda by: 3 * abs(by[0]) + abs(by[1]))
-    for number in range(1, count):
-        rows, columns = np.nonzero(mask & (labels == number))
-        open_ = np.ones(len(rows), bool)
-        for step in steps:
-            there = np.clip(rows + step[0], 0, mask.shape[0] - 1), np.clip(columns + step[1], 0, mask.shape[1] - 1)
-            ready = open_ & ~mask[there]
-            strength = spread[rows, columns] / spread[there]
-            smooth[rows[ready], columns[ready]] += (fine[there] * strength)[ready]
-            open_ &= ~ready
-    return np.clip(np.rint(smooth), 0, 255).astype(np.uint8)
+def _grown_fill(image: Image, mask: Mask, method: Method) -> Image:
+    return inpaint(image, grown(mask, 1), method=method)
 
 
 def write_sheet(cases: list[Case], options: RefineOptions, path: Path, side: int = 256, columns: int = 6) -> None:

@@ -19,25 +19,38 @@ _REACH: Final = np.ones((33, 33), np.uint8)
 # Beyond it, at most this share of the pixels that are no darker than this may have a colour.
 _COLOURED: Final = 0.02
 _DARK: Final = 32
+# In a picture with flow this share of the pixels must be far from it and from marks, and lit, to be judged by.
+_JUDGED: Final = 0.2
+# Cosine of the angle between hues that are alike.
+_ALIKE: Final = 0.85
 
 
-def is_grey_but_for(image: Image, mask: Mask) -> bool:
-    """Tell whether marks have a colour and the rest of the picture has none: no tint, no flow, no other marks.
+def grey_but_for(image: Image, mask: Mask) -> Mask:
+    """Tell where a picture has no colour but that of marks: nowhere where it has a tint, nor near flow or other marks.
 
     Args:
         image: (H, W) or (H, W, 3) RGB, uint8.
         mask: (H, W) bool, the marks.
+
+    Returns:
+        (H, W) bool; False everywhere where the marks have no colour either.
     """
+    nowhere = np.zeros_like(mask)
     if image.ndim == 2 or not mask.any():
-        return False
+        return nowhere
     brightest, weakest = channel_range(image)
     colour = np.asarray(cv2.subtract(brightest, weakest), np.uint8)
     if not (colour[mask] >= _TINGE).any():
-        return False
-    lit = (cv2.dilate(mask.view(np.uint8), _REACH) == 0) & (brightest >= _DARK)
-    if np.count_nonzero(lit & (colour >= _TINGE)) > _COLOURED * np.count_nonzero(lit):
-        return False
-    return not (colour[cv2.dilate(mask.view(np.uint8), _OWN) == 0] >= _VIVID).any()
+        return nowhere
+    vivid = (colour >= _VIVID) & (cv2.dilate(mask.view(np.uint8), _OWN) == 0)
+    grey = cv2.dilate(vivid.view(np.uint8), _REACH) == 0
+    lit = grey & (cv2.dilate(mask.view(np.uint8), _REACH) == 0) & (brightest >= _DARK)
+    judged = np.count_nonzero(lit)
+    if np.count_nonzero(lit & (colour >= _TINGE)) > _COLOURED * judged:
+        return nowhere
+    if judged < _JUDGED * mask.size and vivid.any():
+        return nowhere
+    return np.asarray(grey)
 
 
 def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask:
@@ -49,10 +62,22 @@ def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask:
         kept: (H, W) bool, marks to leave as they are.
 
     Returns:
-        (H, W) bool, pixels outside `mask` and away from `kept` with a colour that one sees.
+        (H, W) bool, pixels outside `mask` and away from `kept` with a colour that one sees, that of the marks nearby.
     """
-    if not is_grey_but_for(image, mask):
-        return np.zeros_like(mask)
+    grey = grey_but_for(image, mask)
+    if not grey.any():
+        return grey
     seen = np.asarray(cv2.subtract(*channel_range(image)) >= _SEEN)
     around, around_kept = (cv2.dilate(marks.view(np.uint8), _REACH) > 0 for marks in (mask, kept))
-    return np.asarray(seen & around & ~around_kept & ~mask)
+    fringe = np.asarray(seen & around & ~around_kept & ~mask & grey)
+    # A picture with flow may have fainter flow elsewhere.
+    return fringe if grey.all() else fringe & _hued_like_marks(image, mask)
+
+
+def _hued_like_marks(image: Image, mask: Mask) -> Mask:
+    """Tell which pixels have the hue of the marks within reach, (H, W) bool."""
+    red, green, blue = cv2.split(image.astype(np.float32))
+    colours = np.stack([red - green, blue - green], axis=2)
+    inks = cv2.boxFilter(colours * mask[..., None], -1, _REACH.shape)
+    lengths = np.linalg.norm(colours, axis=2) * np.linalg.norm(inks, axis=2)
+    return np.asarray((colours * inks).sum(axis=2) >= _ALIKE * np.maximum(lengths, 1e-6))

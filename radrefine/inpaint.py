@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from radrefine.errors import UsageError
-from radrefine.fringe import is_grey_but_for
+from radrefine.fringe import grey_but_for
 from radrefine.records import Image, Mask
 from radrefine.texture import fill_texture
 
@@ -54,8 +54,9 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "texture", radius: int
     small = _small_holes(mask) if method == "texture" else np.zeros_like(mask)
     _fill_crops(filled, mask & ~small, method, radius)
     filled = fill_texture(filled, small)
-    if is_grey_but_for(image, mask):
-        filled[mask] = cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[mask][:, None]
+    grey = mask & grey_but_for(image, mask)
+    if grey.any():
+        filled[grey] = cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[grey][:, None]
     return filled
 
 

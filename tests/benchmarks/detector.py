@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
@@ -74,9 +75,24 @@ def real_cases(folder: str, half: str) -> Iterator[Case]:
         ignore=ignore if ignore.is_dir() else None,
         unmarked=folder in CLEAN,
     )
+    known = json.loads(objects.read_text()) if objects.is_file() else {}
     for case in cases:
         if case.name != MISPLACED and half in ("all", half_of(case.name)):
-            yield case
+            yield _without_flow(case, [mark for mark in known.get(case.name, []) if mark.get("role") == "flow"])
+
+
+def _without_flow(case: Case, flow: list[dict]) -> Case:
+    """Leave colour flow out of the truth and of the score: one mask holds it, by the data's rules it is no mark."""
+    if not flow:
+        return case
+    boxes = [mark["bbox"] for mark in flow]
+    inside = np.zeros_like(case.truth)
+    for left, top, right, bottom in boxes:
+        inside[top:bottom, left:right] = True
+    ignored = inside if case.ignored is None else case.ignored | inside
+    places = {(left, top, right - left, bottom - top) for left, top, right, bottom in boxes}
+    marks = tuple(box for box in case.boxes if tuple(box[1:]) not in places)
+    return replace(case, truth=case.truth & ~inside, boxes=marks, ignored=ignored)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from radrefine.fringe import is_grey_but_for, spread_colour
+from radrefine.fringe import grey_but_for, spread_colour
 from radrefine.inpaint import Method, inpaint
 from radrefine.marks.draw import jpeg_coded
 from radrefine.phantoms import make_phantom
@@ -74,21 +74,38 @@ def test_grey_marks_and_grey_pictures_have_no_fringe() -> None:
     image, cross = _marked(_picture(), (230, 230, 230))
 
     assert not spread_colour(image, cross, _NONE).any()
-    assert not is_grey_but_for(np.ascontiguousarray(image[..., 0]), cross)
-    assert not is_grey_but_for(image, _NONE)
+    assert not grey_but_for(np.ascontiguousarray(image[..., 0]), cross).any()
+    assert not grey_but_for(image, _NONE).any()
 
 
-@pytest.mark.parametrize("what", ["tint", "flow", "flow beside the mark"])
+@pytest.mark.parametrize("what", ["tint", "flow all over"])
 def test_pictures_with_colours_of_their_own_keep_them(what: str) -> None:
     picture = _picture()
     if what == "tint":
         picture = np.rint(picture * np.array([1, 0.9, 0.75])).astype(np.uint8)
     else:
-        cv2.circle(picture, (120, 120) if what == "flow" else (74, 82), 6, (200, 40, 20), -1)
+        for x, y in np.ndindex(4, 4):
+            cv2.circle(picture, (20 + 40 * x, 20 + 40 * y), 6, (200, 40, 20), -1)
     image, cross = _marked(picture)
 
-    assert not is_grey_but_for(image, cross)
+    assert not grey_but_for(image, cross).any()
     assert not spread_colour(image, cross, _NONE).any()
+
+
+def test_flow_keeps_its_colour_and_what_coding_tinted_far_from_it_goes() -> None:
+    picture = _picture()
+    cv2.circle(picture, (74, 92), 6, (200, 40, 20), -1)
+    picture[62:66, 80:84] = 110, 70, 66  # faint flow
+    image, cross = _marked(picture)
+    fringe = spread_colour(image, cross, _NONE)
+    filled = inpaint(image, cross | fringe)
+
+    far = np.zeros_like(cross)
+    far[50:72, 40:72] = True
+    assert _seen_colour(image[50:72, 40:72]) > 150
+    assert _seen_colour(filled[50:72, 40:72]) < 25  # ringing has the opposite hue
+    assert fringe[far].sum() > 50
+    assert not fringe[84:100, 66:82].any() and not fringe[62:66, 80:84].any()
 
 
 def test_marks_that_are_kept_keep_the_colour_around_them() -> None:

@@ -75,9 +75,9 @@ def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask:
 
 
 def _hued_like_marks(image: Image, mask: Mask) -> Mask:
-    """Tell which pixels have the hue of the marks within reach, (H, W) bool."""
+    """Tell which pixels have the hue of the marks within reach, or the opposite one, that of ringing; (H, W) bool."""
     red, green, blue = cv2.split(image.astype(np.float32))
     colours = np.stack([red - green, blue - green], axis=2)
     inks = cv2.boxFilter(colours * mask[..., None], -1, _REACH.shape)
     lengths = np.linalg.norm(colours, axis=2) * np.linalg.norm(inks, axis=2)
-    return np.asarray((colours * inks).sum(axis=2) >= _ALIKE * np.maximum(lengths, 1e-6))
+    return np.asarray(np.abs((colours * inks).sum(axis=2)) >= _ALIKE * np.maximum(lengths, 1e-6))

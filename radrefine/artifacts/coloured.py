@@ -28,7 +28,7 @@ _CREST: Final = 0.8
 # What holds a square of this side, px, is no line: flow, or a bar of colours.
 _THICK: Final = np.ones((7, 7), np.uint8)
 # A line is taken whole when this share of it was found.
-_SHARE: Final = 0.12
+_SHARE: Final = 0.08
 # Without any of it found, ink has so many pixels that differ this much in the mean, and its logit is so far above that
 # of a mark.
 _FEWEST: Final = 4

@@ -68,7 +68,9 @@ class MarkDetector:
             raise _bad_weights(weights, error) from None
 
     def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
-        """Return what the network says of a picture, with areas, coloured lines, rulers and rims completed, flow left.
+        """Return what the network says of a picture, with what it is unsure of completed, and flow left.
+
+        Completed are even areas, coloured lines, rulers, rims and white ink, in this order.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -93,11 +95,10 @@ class MarkDetector:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         least = self.settings.least_logit
         logits = (areas or EvenAreas(image)).complete(logits, least)
-        logits = complete_vivid(image, complete_coloured(image, logits, least), least)
-        logits = complete_rulers(logits, least)
+        logits = complete_rulers(complete_coloured(image, logits, least), least)
         if self.rims is not None:
             logits = self.rims.settle(image, logits, least)
-        logits = leave_flow(image, logits, least)
+        logits = leave_flow(image, complete_vivid(image, logits, least), least)
         return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
 
 

@@ -21,10 +21,12 @@ _STEP: Final = 64
 _AWAY: Final = 4
 # So many grey levels of that weigh as much as one logit of the network's; together they must speak for ink.
 _LEVELS: Final = 16.0
-# What the network gives less than this is not looked at.
+# What the network gives less than this is not looked at, nor what it is sure of above that: this it has drawn whole.
 _POSSIBLE: Final = -6.0
-# The logit that its pixels are raised to.
+_SURE: Final = 2.0
+# The logit that its pixels are raised to, and how far above the level of marks those of its soft rim are, 1 px wide.
 _RAISED: Final = 3.0
+_SOFT: Final = 0.5
 
 
 def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
@@ -40,7 +42,7 @@ def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> N
     """
     grey = to_grey(image)
     white = np.asarray(cv2.threshold(grey, _WHITE - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
-    doubtful = cv2.bitwise_and(white, cv2.inRange(logits, _POSSIBLE, least))
+    doubtful = cv2.bitwise_and(white, cv2.inRange(logits, _POSSIBLE, _SURE))
     left, top, width, height = cv2.boundingRect(doubtful)
     if not width:
         return logits
@@ -56,11 +58,13 @@ def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> N
         ink = labels[near] == number
         apart = _grown(ink, _AWAY) & ~_grown(ink, 1)
         step = int(grey[near].max(where=ink, initial=0)) - int(grey[near].max(where=apart, initial=0))
-        if step < _STEP or seen[near][ink].max() + step / _LEVELS < 0:
+        strongest = seen[near][ink].max()
+        if step < _STEP or strongest > _SURE or strongest + step / _LEVELS < 0:
             continue
         if raised is logits:
             raised = logits.copy()
-        np.maximum(raised[part][near], np.float32(_RAISED), out=raised[part][near], where=ink)
+        level = np.where(ink, np.float32(_RAISED), np.float32(least + _SOFT))
+        np.maximum(raised[part][near], level, out=raised[part][near], where=_grown(ink, 1))
     return raised
 
 

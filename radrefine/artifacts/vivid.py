@@ -21,7 +21,7 @@ _STEP: Final = 64
 _AWAY: Final = 4
 # So many grey levels of that weigh as much as one logit of the network's; together they must speak for ink.
 _LEVELS: Final = 16.0
-# What the network gives less than this is not looked at, nor what it is sure of above that: this it has drawn whole.
+# What the network gives less than this is not looked at, nor what it drew whole and is surer of than that.
 _POSSIBLE: Final = -6.0
 _SURE: Final = 2.0
 # The logit that its pixels are raised to, and how far above the level of marks those of its soft rim are, 1 px wide.
@@ -58,8 +58,9 @@ def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> N
         ink = labels[near] == number
         apart = _grown(ink, _AWAY) & ~_grown(ink, 1)
         step = int(grey[near].max(where=ink, initial=0)) - int(grey[near].max(where=apart, initial=0))
-        strongest = seen[near][ink].max()
-        if step < _STEP or strongest > _SURE or strongest + step / _LEVELS < 0:
+        values = seen[near][ink]
+        drawn = values.max() > _SURE and values.min() > least
+        if drawn or step < _STEP or values.max() + step / _LEVELS < 0:
             continue
         if raised is logits:
             raised = logits.copy()

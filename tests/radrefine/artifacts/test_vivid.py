@@ -28,7 +28,7 @@ def test_ticks_that_each_border_cuts_off_are_raised() -> None:
     assert (logits == -5).all()
 
 
-def test_the_core_of_a_solid_mark_is_raised_where_the_network_is_not_sure_of_it() -> None:
+def test_the_core_of_a_solid_mark_is_raised_unless_the_network_drew_it() -> None:
     image = _tissue()
     cv2.fillConvexPoly(image, np.array([[60, 50], [72, 56], [60, 62]]), 250)
     logits = np.full(image.shape, -9.0, np.float32)
@@ -40,7 +40,8 @@ def test_the_core_of_a_solid_mark_is_raised_where_the_network_is_not_sure_of_it(
     near = cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     np.testing.assert_array_equal(raised[~near], logits[~near])
 
-    logits[50:63, 60] = 4.0
+    logits[ink] = 4.0
+    logits[50:63, 60] = 1.0
     assert complete_vivid(image, logits, LEAST) is logits
 
 

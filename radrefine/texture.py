@@ -98,15 +98,17 @@ def _rarity_of_changes(image: Image, where: Mask) -> tuple[float, float]:
         image: (H, W, C).
         where: (H, W) bool, pixels to learn it from.
     """
-    grey = image.mean(axis=2, dtype=np.float32)
-    along = _mean_square(grey[:, 1:] - grey[:, :-1], where[:, 1:] & where[:, :-1])
-    down = _mean_square(grey[1:] - grey[:-1], where[1:] & where[:-1])
+    grey = image.sum(axis=2, dtype=np.int64)
+    scale = image.shape[2] ** 2
+    along = _mean_square(grey[:, 1:] - grey[:, :-1], where[:, 1:] & where[:, :-1]) / scale + _LEAST_CHANGE**2
+    down = _mean_square(grey[1:] - grey[:-1], where[1:] & where[:-1]) / scale + _LEAST_CHANGE**2
     least = max(min(along, down), max(along, down) / _MOST_LAYERED)
     return min(1.0, least / along), min(1.0, least / down)
 
 
-def _mean_square(changes: NDArray[np.float32], where: Mask) -> float:
-    return _LEAST_CHANGE**2 + float(np.mean(changes[where] ** 2)) if where.any() else 1.0
+def _mean_square(changes: NDArray[np.int64], where: Mask) -> float:
+    # Whole numbers add up to the same on every processor, and so do pictures.
+    return int(np.square(changes[where]).sum()) / max(1, np.count_nonzero(where))
 
 
 def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csr_matrix]:
@@ -138,9 +140,9 @@ def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csr
 def _laplacian(image: Image, weights: tuple[float, float]) -> _Values:
     """Return the (H, W, C) Laplacian, without what would reach beyond the border."""
     along, down = weights
-    kernel = np.array([[0, -down, 0], [-along, 2 * (along + down), -along], [0, -down, 0]], np.float32)
-    bent = cv2.filter2D(image.astype(np.float32), cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE)
-    return bent.reshape(image.shape).astype(np.float64)
+    kernel = np.array([[0, -down, 0], [-along, 2 * (along + down), -along], [0, -down, 0]])
+    bent = cv2.filter2D(image, cv2.CV_64F, kernel, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(bent, np.float64).reshape(image.shape)
 
 
 def _deviation(laplacian: _Values, tissue: Mask) -> _Values:

@@ -108,7 +108,7 @@ def _rarity_of_changes(image: Image, where: Mask) -> tuple[float, float]:
 
 def _mean_square(changes: NDArray[np.int64], where: Mask) -> float:
     # Whole numbers add up to the same on every processor, and so do pictures.
-    return int(np.square(changes[where]).sum()) / max(1, np.count_nonzero(where))
+    return int(np.square(changes[where]).sum()) / max(1, int(np.count_nonzero(where)))
 
 
 def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csr_matrix]:

@@ -61,10 +61,15 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "texture", radius: int
 
 
 def _small_holes(mask: Mask) -> Mask:
+    pixels = np.count_nonzero(mask)
+    if pixels == mask.size:
+        return np.zeros_like(mask)
+    if pixels <= _MOST_SOLVED:
+        return mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     small = stats[:, cv2.CC_STAT_AREA] <= _MOST_SOLVED
     small[0] = False
-    return np.asarray(small[labels] & (np.count_nonzero(mask) < mask.size))
+    return np.asarray(small[labels])
 
 
 def _fill_crops(filled: Image, mask: Mask, method: Method, radius: int) -> None:

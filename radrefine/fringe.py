@@ -5,6 +5,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from radrefine.areas import grown
 from radrefine.artifacts.response import channel_range
 from radrefine.records import Image, Mask
 
@@ -13,9 +14,9 @@ _TINGE: Final = 5
 _SEEN: Final = 16
 _VIVID: Final = 60
 # Within so many px of a mark what is vivid may be its own, not flow.
-_OWN: Final = np.ones((9, 9), np.uint8)
+_OWN: Final = 4
 # Colours are coded at half the resolution in blocks, 16 px of the picture wide: no colour gets further.
-_REACH: Final = np.ones((33, 33), np.uint8)
+_REACH: Final = 16
 # Beyond it, at most this share of the pixels that are no darker than this may have a colour.
 _COLOURED: Final = 0.02
 _DARK: Final = 32
@@ -42,15 +43,13 @@ def grey_but_for(image: Image, mask: Mask) -> Mask:
     colour = np.asarray(cv2.subtract(brightest, weakest), np.uint8)
     if not (colour[mask] >= _TINGE).any():
         return nowhere
-    vivid = (colour >= _VIVID) & (cv2.dilate(mask.view(np.uint8), _OWN) == 0)
-    grey = cv2.dilate(vivid.view(np.uint8), _REACH) == 0
-    lit = grey & (cv2.dilate(mask.view(np.uint8), _REACH) == 0) & (brightest >= _DARK)
+    vivid = (colour >= _VIVID) & ~grown(mask, _OWN)
+    grey = ~grown(vivid, _REACH)
+    lit = grey & ~grown(mask, _REACH) & (brightest >= _DARK)
     judged = np.count_nonzero(lit)
-    if np.count_nonzero(lit & (colour >= _TINGE)) > _COLOURED * judged:
-        return nowhere
-    if judged < _JUDGED * mask.size and vivid.any():
-        return nowhere
-    return np.asarray(grey)
+    coloured = np.count_nonzero(lit & (colour >= _TINGE)) > _COLOURED * judged
+    unsure = vivid.any() and judged < _JUDGED * mask.size
+    return nowhere if coloured or unsure else grey
 
 
 def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask:
@@ -68,8 +67,7 @@ def spread_colour(image: Image, mask: Mask, kept: Mask) -> Mask:
     if not grey.any():
         return grey
     seen = np.asarray(cv2.subtract(*channel_range(image)) >= _SEEN)
-    around, around_kept = (cv2.dilate(marks.view(np.uint8), _REACH) > 0 for marks in (mask, kept))
-    fringe = np.asarray(seen & around & ~around_kept & ~mask & grey)
+    fringe = np.asarray(seen & grown(mask, _REACH) & ~grown(kept, _REACH) & ~mask & grey)
     # A picture with flow may have fainter flow elsewhere.
     return fringe if grey.all() else fringe & _hued_like_marks(image, mask)
 
@@ -78,6 +76,6 @@ def _hued_like_marks(image: Image, mask: Mask) -> Mask:
     """Tell which pixels have the hue of the marks within reach, or the opposite one, that of ringing; (H, W) bool."""
     red, green, blue = cv2.split(image.astype(np.float32))
     colours = np.stack([red - green, blue - green], axis=2)
-    inks = cv2.boxFilter(colours * mask[..., None], -1, _REACH.shape)
+    inks = cv2.boxFilter(colours * mask[..., None], -1, (2 * _REACH + 1, 2 * _REACH + 1))
     lengths = np.linalg.norm(colours, axis=2) * np.linalg.norm(inks, axis=2)
     return np.asarray(np.abs((colours * inks).sum(axis=2)) >= _ALIKE * np.maximum(lengths, 1e-6))

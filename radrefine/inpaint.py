@@ -12,12 +12,7 @@ from radrefine.texture import fill_texture
 
 Method = Literal["texture", "telea", "navier-stokes", "biharmonic"]
 
-_FLAGS: Final = {
-    "texture": cv2.INPAINT_TELEA,
-    "telea": cv2.INPAINT_TELEA,
-    "navier-stokes": cv2.INPAINT_NS,
-    "biharmonic": cv2.INPAINT_NS,
-}
+_FLAGS: Final = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS, "biharmonic": cv2.INPAINT_NS}
 # A crop, or a hole, with more masked pixels than this would take long to solve, and far from its rim no fill is true.
 _MOST_SOLVED: Final = 4000
 
@@ -44,16 +39,19 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "texture", radius: int
     """
     if mask.shape != image.shape[:2]:
         raise UsageError(f"expected a mask of shape {image.shape[:2]} for the image, got {mask.shape}")
-    if method not in _FLAGS:
+    if method not in get_args(Method):
         raise UsageError(f"unknown --method {method!r}; choose from {', '.join(get_args(Method))}")
     if radius < 1:
         raise UsageError(f"the fill radius must be 1 px or more, got {radius}")
     filled = image.copy()
     if not mask.any():
         return filled
-    small = _small_holes(mask) if method == "texture" else np.zeros_like(mask)
-    _fill_crops(filled, mask & ~small, method, radius)
-    filled = fill_texture(filled, small)
+    if method == "texture":
+        small = _small_holes(mask)
+        _fill_crops(filled, mask & ~small, "telea", radius)
+        filled = fill_texture(filled, small)
+    else:
+        _fill_crops(filled, mask, method, radius)
     grey = mask & grey_but_for(image, mask)
     if grey.any():
         filled[grey] = cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[grey][:, None]

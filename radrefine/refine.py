@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from radrefine.areas import window
 from radrefine.artifacts.detect import Detector, check_detector, detect_marks
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.outliers import residual_score
@@ -27,7 +28,7 @@ class RefineOptions:
         remove: Kinds of marks to remove.
         min_score: Findings below this score are reported and left in place.
         method: How holes are filled.
-        radius: Neighbourhood of the fill, px.
+        radius: Neighbourhood of the fills telea and navier-stokes, px.
         detector: What finds the marks.
         weights: ONNX file of the learned detector; the one that comes with the package where empty.
         keep: Kinds of marks to leave in place.
@@ -91,7 +92,6 @@ def _pixels_of(findings: Iterable[Finding], detection: Detection) -> Mask:
     mask = np.zeros(detection.shape, bool)
     for found in findings:
         # A margin of 1 px holds the soft rim of the strokes.
-        rows = slice(max(0, found.y - 1), found.y + found.height + 1)
-        columns = slice(max(0, found.x - 1), found.x + found.width + 1)
-        mask[rows, columns] |= detection.masks[found.kind][rows, columns]
+        place = window((found.x, found.y, found.width, found.height), 1)
+        mask[place] |= detection.masks[found.kind][place]
     return mask

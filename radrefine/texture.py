@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from radrefine.areas import grown, window
 from radrefine.records import Image, Mask
 
 # What the fill depends on lies within so many px of the holes: tissue, nearer than `_NEAR`, but not the rim of marks.
@@ -42,7 +43,7 @@ def fill_texture(image: Image, mask: Mask, strength: float = STRENGTH) -> Image:
     the Laplacian of the tissue near each pixel. Tissue lies in layers: the Laplacian weighs changes along the rows and
     along the columns by how rare they are around the holes.
 
-    The noise depends on the picture outside the holes alone, so that the same holes are filled the same again.
+    All depends on the picture outside the holes alone, the noise too, so that the same holes are filled the same again.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
@@ -53,33 +54,29 @@ def fill_texture(image: Image, mask: Mask, strength: float = STRENGTH) -> Image:
         A new image of the same shape, equal to `image` outside `mask`.
     """
     filled = image.copy()
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if not width:
+    if not mask.any():
         return filled
-    part = (
-        slice(max(0, top - _MARGIN), top + height + _MARGIN),
-        slice(max(0, left - _MARGIN), left + width + _MARGIN),
-    )
-    seen, hole = filled[part], np.ascontiguousarray(mask[part])
-    if image.ndim == 3 and (seen == seen[..., :1]).all():  # grey in three channels is solved once
-        seen[hole] = _solve(seen[..., :1], hole, strength)
-    else:
-        seen[hole] = _solve(seen[..., None], hole, strength)[:, 0] if image.ndim == 2 else _solve(seen, hole, strength)
+    part = window(cv2.boundingRect(mask.view(np.uint8)), _MARGIN)
+    hole = np.ascontiguousarray(mask[part])
+    seen = filled.reshape(*mask.shape, -1)[part]
+    known = seen * ~hole[..., None]
+    if (known == known[..., :1]).all():  # grey in three channels is solved once
+        known = np.ascontiguousarray(known[..., :1])
+    seen[hole] = _solve(known, hole, strength)
     return filled
 
 
-def _solve(image: Image, hole: Mask, strength: float) -> NDArray[np.uint8]:
-    """Return the (N, C) values of the N pixels of the hole in an (H, W, C) image."""
-    known = image * ~hole[..., None]
-    tissue = ~_grown(hole, _RIM)
-    weights = _rarity_of_changes(image, tissue & _grown(hole, _NEAR))
+def _solve(known: Image, hole: Mask, strength: float) -> NDArray[np.uint8]:
+    """Return the (N, C) values of the N pixels of the hole in an (H, W, C) image that is 0 there."""
+    tissue = ~grown(hole, _RIM)
+    weights = _rarity_of_changes(known, tissue & grown(hole, _NEAR))
     ring, bending = _bending(hole, weights)
-    target = -_laplacian(known, weights)[ring]
-    inner = hole[ring]
+    bent = _laplacian(known, weights)
+    inner, target = hole[ring], -bent[ring]
     pull = _TENSION * target[inner]
     if strength:
         noise = np.random.default_rng(zlib.crc32(known.data)).standard_normal((len(target), 1))
-        target += strength * noise * _deviation(_laplacian(image, weights), tissue)[ring]
+        target += strength * noise * _deviation(bent, tissue)[ring]
     across = bending.T.tocsr()
     # Symmetric and positive definite, since there are known pixels around every hole: no pivots are needed.
     factors = splu(
@@ -151,8 +148,3 @@ def _deviation(laplacian: _Values, tissue: Mask) -> _Values:
     share = cv2.boxFilter(tissue.astype(np.float64), -1, side)[..., None]
     total = cv2.boxFilter(np.abs(laplacian) * tissue[..., None], -1, side).reshape(laplacian.shape)
     return _MEAN_TO_DEVIATION * total / np.maximum(share, _LEAST_SHARE)
-
-
-def _grown(mask: Mask, by: int) -> Mask:
-    side = 2 * by + 1
-    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)).view(np.bool_))

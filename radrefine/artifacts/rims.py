@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import window
 from radrefine.artifacts.response import to_grey
 from radrefine.records import Image
 
@@ -148,12 +149,7 @@ def rim_pixels(image: Image, logits: NDArray[np.float32], least: float) -> RimPi
 
 def _part_around(found: NDArray[np.uint8]) -> tuple[slice, slice]:
     """Return the part of the picture that the features of the rims depend on."""
-    x, y, width, height = cv2.boundingRect(found)
-    margin = _AROUND[0] // 2 + 1
-    return (
-        slice(max(0, y - margin), min(found.shape[0], y + height + margin)),
-        slice(max(0, x - margin), min(found.shape[1], x + width + margin)),
-    )
+    return window(cv2.boundingRect(found), _AROUND[0] // 2 + 1)
 
 
 def _tissue_around(

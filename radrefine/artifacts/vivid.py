@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import grown, window
 from radrefine.artifacts.response import to_grey
 from radrefine.records import Image
 
@@ -43,20 +44,18 @@ def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> N
     grey = to_grey(image)
     white = np.asarray(cv2.threshold(grey, _WHITE - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
     doubtful = cv2.bitwise_and(white, cv2.inRange(logits, _POSSIBLE, _SURE))
-    left, top, width, height = cv2.boundingRect(doubtful)
-    if not width:
+    if not doubtful.any():
         return logits
-    part = _around(top, left, height, width, _LONG + _AWAY)
+    part = window(cv2.boundingRect(doubtful), _LONG + _AWAY)
     grey, seen = grey[part], logits[part]
     raised = logits
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(white[part], connectivity=8)
     for number in np.unique(labels[doubtful[part] > 0]):
-        left, top, width, height, _ = boxes[number]
-        if max(width, height) > _LONG:
+        if boxes[number, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max() > _LONG:
             continue
-        near = _around(top, left, height, width, _AWAY)
+        near = window(boxes[number, : cv2.CC_STAT_AREA], _AWAY)
         ink = labels[near] == number
-        apart = _grown(ink, _AWAY) & ~_grown(ink, 1)
+        apart = grown(ink, _AWAY) & ~grown(ink, 1)
         step = int(grey[near].max(where=ink, initial=0)) - int(grey[near].max(where=apart, initial=0))
         values = seen[near][ink]
         drawn = values.max() > _SURE and values.min() > least
@@ -65,14 +64,5 @@ def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> N
         if raised is logits:
             raised = logits.copy()
         level = np.where(ink, np.float32(_RAISED), np.float32(least + _SOFT))
-        np.maximum(raised[part][near], level, out=raised[part][near], where=_grown(ink, 1))
+        np.maximum(raised[part][near], level, out=raised[part][near], where=grown(ink, 1))
     return raised
-
-
-def _around(top: int, left: int, height: int, width: int, margin: int) -> tuple[slice, slice]:
-    return slice(max(0, top - margin), top + height + margin), slice(max(0, left - margin), left + width + margin)
-
-
-def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    side = 2 * by + 1
-    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)).view(np.bool_))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import grown
 from radrefine.artifacts.detect import Detector
 from radrefine.artifacts.response import to_grey
 from radrefine.inpaint import inpaint
@@ -56,8 +57,7 @@ def remove_matched_edges(image: Image) -> tuple[Mask, Image]:
             mask[y : y + side, x : x + side] = True
     if image.ndim == 3:
         coloured = (image.max(axis=2).astype(int) - image.min(axis=2)) > 60
-        side = 2 * _GROWTH + 1
-        mask |= cv2.dilate(coloured.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+        mask |= grown(coloured, _GROWTH)
     return mask, inpaint(image, mask, method="telea")
 
 

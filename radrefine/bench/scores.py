@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from radrefine.areas import grown, window
 from radrefine.records import Image, Mask
 
 FOUND_SHARE = 0.5
@@ -100,14 +101,6 @@ class ObjectCounts:
         return found / true if true else math.nan
 
 
-def grown(mask: Mask, tolerance: int) -> Mask:
-    """Return `mask` grown by `tolerance` px in every direction."""
-    if tolerance < 1:
-        return mask
-    side = 2 * tolerance + 1
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
-
-
 def mark_contrast(image: Image, clean: Image, truth: Mask, box: tuple[int, int, int, int]) -> str:
     """Tell how far a mark stands out: the median change that its ink makes over the spread of the tissue around it.
 
@@ -120,14 +113,9 @@ def mark_contrast(image: Image, clean: Image, truth: Mask, box: tuple[int, int, 
     Returns:
         One of `CONTRASTS`. The spread is the standard deviation of the clean grey levels in the box and 5 px around it.
     """
-    x, y, width, height = box
-    place = slice(y, y + height), slice(x, x + width)
+    place, around = window(box, 0), window(box, _SURROUNDINGS)
     change = cv2.absdiff(np.ascontiguousarray(image[place]), np.ascontiguousarray(clean[place]))
     change = change if change.ndim == 2 else change.max(axis=2)
-    around = (
-        slice(max(0, y - _SURROUNDINGS), y + height + _SURROUNDINGS),
-        slice(max(0, x - _SURROUNDINGS), x + width + _SURROUNDINGS),
-    )
     tissue = clean[around] if clean.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(clean[around]), cv2.COLOR_RGB2GRAY)
     contrast = float(np.median(change[truth[place]])) / max(_LEAST_SPREAD, float(tissue.std()))
     return next(name for name, end in CONTRASTS.items() if contrast < end)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import grown
 from radrefine.artifacts.response import to_grey
 from radrefine.errors import UsageError
 from radrefine.images import list_images, read_image
@@ -101,5 +101,4 @@ def _read_unmarked(folder: Path, path: Path) -> NDArray[np.uint8]:
     if not mask.is_file():
         return grey
     marks = to_grey(read_image(mask)) > 0
-    grown = cv2.dilate(marks.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return inpaint(grey, np.asarray(grown, bool))
+    return inpaint(grey, grown(marks, 2))

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from radrefine.areas import grown
 from radrefine.artifacts.find import find_artifacts
 from radrefine.artifacts.regions import find_regions
 from radrefine.artifacts.response import measure_response, to_grey
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import load_scorer
-from radrefine.bench.scores import grown
 from radrefine.images import decode_image, encode_png, list_images
 from radrefine.marks import MarkedImage, composite
 from radrefine.records import Image

@@ -29,12 +29,13 @@ import cv2
 import numpy as np
 import typer
 
+from radrefine.areas import grown
 from radrefine.artifacts.detect import DETECTORS
 from radrefine.artifacts.learned import WEIGHTS, MarkDetector
 from radrefine.artifacts.response import to_grey
 from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_bench
 from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
-from radrefine.bench.scores import grown, hole_fidelity
+from radrefine.bench.scores import hole_fidelity
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import Method, inpaint
 from radrefine.marks.clutter import add_flow

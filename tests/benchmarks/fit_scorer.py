@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import grown
 from radrefine.artifacts.fit import Example, fit_calibration, fit_scorer
 from radrefine.artifacts.regions import find_regions
 from radrefine.artifacts.response import measure_response, to_grey
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import CLASSES, WEIGHTS, load_scorer
 from radrefine.artifacts.select import draw_group, group_regions, select_regions
-from radrefine.bench.scores import grown
 from radrefine.images import decode_image
 from radrefine.inpaint import inpaint
 from radrefine.marks import composite

@@ -138,6 +138,15 @@ def test_texture_is_the_same_again_and_depends_on_no_pixel_of_the_hole() -> None
     np.testing.assert_array_equal(inpaint(filled, mask), filled)
 
 
+def test_a_coloured_mark_is_filled_as_a_white_one() -> None:
+    true, mask = _layers(seed=3), _strokes()
+    filled = inpaint(np.where(mask, 255, true).astype(np.uint8), mask)
+    marked = np.repeat(true[..., None], 3, axis=2)
+    marked[mask] = 250, 220, 30
+
+    np.testing.assert_array_equal(inpaint(marked, mask), np.repeat(filled[..., None], 3, axis=2))
+
+
 def test_texture_fills_grey_in_colours_as_grey_and_keeps_a_tint() -> None:
     grey, mask = _layers(seed=2), _strokes()
     single = inpaint(grey, mask)

@@ -1,0 +1,21 @@
+"""Masks grow evenly and windows stay within the picture."""
+
+import numpy as np
+
+from radrefine.areas import grown, window
+
+
+def test_a_mask_grows_by_its_margin_in_every_direction() -> None:
+    mask = np.zeros((9, 11), bool)
+    mask[4, 5] = True
+    wider = grown(mask, 2)
+
+    assert wider.sum() == 25 and wider[2:7, 3:8].all() and wider.dtype == bool
+    assert grown(mask, 0) is mask
+    np.testing.assert_array_equal(grown(mask[:, ::2], 1), grown(np.ascontiguousarray(mask[:, ::2]), 1))
+
+
+def test_a_window_holds_a_box_and_its_margin_and_no_more_than_the_picture() -> None:
+    picture = np.arange(12 * 10).reshape(12, 10)
+    np.testing.assert_array_equal(picture[window((4, 5, 2, 3), 1)], picture[4:9, 3:7])
+    np.testing.assert_array_equal(picture[window(np.array([0, 10, 3, 2]), 2)], picture[8:, :5])

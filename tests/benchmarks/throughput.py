@@ -251,6 +251,7 @@ def main() -> None:
     parser.add_argument("--grid", type=int, default=16)
     parser.add_argument("--model", default="resnet10t")
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--precision", default="auto", help="of pgnm and of the floors; the plain loop is float32")
     parser.add_argument("--seconds", type=float, default=10.0, help="time for each of the loops")
     parser.add_argument("--parts", action="store_true", help="time the parts of a step in place of whole steps")
     options = parser.parse_args()
@@ -258,7 +259,8 @@ def main() -> None:
     recipe = load_recipe(
         "laptop",
         {"size": options.size, "grid": options.grid, "model": options.model, "kernel": kernel, "sigma": sigma}
-        | {"batch_size": options.batch_size, "lr": 0.001, "policy_size": 0},
+        | {"batch_size": options.batch_size, "lr": 0.001, "policy_size": 0}
+        | {"precision": options.precision},
         {},
     )
     devices = open_devices(recipe)

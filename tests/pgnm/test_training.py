@@ -214,6 +214,7 @@ def kill_after(steps: int) -> Callable[[Progress], None]:
         ({}, 7),
         ({"save_every": 2, "ema": 0.9}, 6),
         ({"objective": "reinforce", "baseline": "running", "save_every": 1}, 4),
+        ({"precision": "bf16", "size": 32, "save_every": 2}, 6),
     ],
 )
 def test_a_killed_run_that_goes_on_equals_an_uninterrupted_one(

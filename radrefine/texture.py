@@ -70,22 +70,21 @@ def _solve(known: Image, hole: Mask, strength: float) -> NDArray[np.uint8]:
     """Return the (N, C) values of the N pixels of the hole in an (H, W, C) image that is 0 there."""
     tissue = ~grown(hole, _RIM)
     weights = _rarity_of_changes(known, tissue & grown(hole, _NEAR))
-    ring, bending = _bending(hole, weights)
+    ring, bending, own = _bending(hole, weights)
     bent = _laplacian(known, weights)
-    inner, target = hole[ring], -bent[ring]
-    pull = _TENSION * target[inner]
+    # Least squares ask for the bending's transpose, and tension for the own rows of the hole beside.
+    least_bending = bending.T
+    pull = least_bending.copy()
+    pull.data[own] += _TENSION
+    wanted = pull @ -bent[ring]
     if strength:
-        noise = np.random.default_rng(zlib.crc32(known.data)).standard_normal((len(target), 1))
-        target += strength * noise * _deviation(bent, tissue)[ring]
-    across = bending.T.tocsr()
+        noise = np.random.default_rng(zlib.crc32(known.data)).standard_normal((bending.shape[0], 1))
+        wanted += least_bending @ (strength * noise * _deviation(bent, tissue)[ring])
     # Symmetric and positive definite, since there are known pixels around every hole: no pivots are needed.
     factors = splu(
-        (across @ bending + _TENSION * bending[inner]).tocsc(),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
+        (pull @ bending).tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
     )
-    return np.clip(np.rint(factors.solve(across @ target + pull)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(factors.solve(wanted)), 0, 255).astype(np.uint8)
 
 
 def _rarity_of_changes(image: Image, where: Mask) -> tuple[float, float]:
@@ -108,7 +107,7 @@ def _mean_square(changes: NDArray[np.int64], where: Mask) -> float:
     return int(np.square(changes[where]).sum()) / max(1, int(np.count_nonzero(where)))
 
 
-def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csr_matrix]:
+def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csc_matrix, NDArray[np.bool_]]:
     """Return the pixels whose Laplacian depends on the hole, and the matrix from the hole's values to those Laplacians.
 
     Args:
@@ -116,22 +115,25 @@ def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csr
         weights: Of changes along the rows and along the columns.
 
     Returns:
-        (H, W) bool with R pixels: the hole and its neighbours above, below, left and right; and (R, N).
+        (H, W) bool with R pixels: the hole and its neighbours above, below, left and right; (R, N); and which of its
+        entries say what a pixel's value does to its own Laplacian.
     """
     ring = np.asarray(cv2.dilate(hole.view(np.uint8), _CROSS).view(np.bool_))
-    numbers = np.full((hole.shape[0] + 2, hole.shape[1] + 2), -1, np.intp)  # beyond the border there is nothing
-    numbers[1:-1, 1:-1][ring] = np.arange(np.count_nonzero(ring))
-    rows, columns = np.nonzero(hole)
-    own, degree = np.arange(len(rows)), np.zeros(len(rows))
-    entries = []
-    for (down, along), weight in zip(((0, 1), (0, -1), (1, 0), (-1, 0)), np.repeat(weights, 2), strict=True):
-        beside = numbers[rows + 1 + down, columns + 1 + along]
-        inside = beside >= 0
-        degree += weight * inside
-        entries.append((np.full(np.count_nonzero(inside), -weight), beside[inside], own[inside]))
-    entries.append((degree, numbers[rows + 1, columns + 1], own))
-    values, places, holes = (np.concatenate(parts) for parts in zip(*entries, strict=True))
-    return ring, sparse.csr_matrix((values, (places, holes)), shape=(np.count_nonzero(ring), len(rows)))
+    numbers = np.full((hole.shape[0] + 2, hole.shape[1] + 2), -1, np.int32)  # beyond the border there is nothing
+    numbers[1:-1, 1:-1][ring] = np.arange(np.count_nonzero(ring), dtype=np.int32)
+    places = np.flatnonzero(cv2.copyMakeBorder(hole.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0))
+    along, down = weights
+    wide = numbers.shape[1]
+    # Above, left, own, right, below: in the order of the ring's pixels.
+    columns = numbers.ravel()[places[:, None] + np.array([-wide, -1, 0, 1, wide])]
+    inside = columns >= 0
+    values = inside * np.array([-down, -along, 0, -along, -down])
+    values[:, 2] = -values.sum(axis=1)
+    own = np.zeros(inside.shape, bool)
+    own[:, 2] = True
+    ends = np.concatenate([[0], inside.sum(axis=1).cumsum()])
+    shape = np.count_nonzero(ring), len(places)
+    return ring, sparse.csc_matrix((values[inside], columns[inside], ends), shape=shape), own[inside]
 
 
 def _laplacian(image: Image, weights: tuple[float, float]) -> _Values:

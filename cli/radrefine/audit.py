@@ -10,9 +10,9 @@ from cli._terminal import EXIT_VERIFICATION, Json, Quiet, finish, progress, tell
 _NAMES = {
     "unreadable": "unreadable images",
     "blank": "blank images",
-    "exact_duplicates": "images more than once",
+    "exact_duplicates": "images there more than once",
     "near_duplicate_pairs": "pairs of near-duplicates",
-    "with_and_without_marks": "of these with and without marks",
+    "with_and_without_marks": "  of these with and without marks",
     "label_conflicts": "pairs with different labels",
     "classes_too_small": "classes too small to split",
 }
@@ -51,7 +51,7 @@ def audit(
 
 def _describe(refined: Path, out: Path, facts: dict[str, Any]) -> list[str]:
     lines = [f"{facts['images']:,} images of {facts['classes']} classes"]
-    lines += [f"{facts[key]:>9,} {name}" for key, name in _NAMES.items()]
+    lines += [f"  {name:<34}{facts[key]:>9,}" for key, name in _NAMES.items()]
     if facts["comparisons_left_out"]:
         lines.append(f"{facts['comparisons_left_out']:,} comparisons left out: too many hashes are alike")
     if facts["taxonomy"]:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from radrefine.dicom import count_frames
 from radrefine.errors import ImageError
-from radrefine.members import DICOM_SUFFIXES, FrameLocator, Member, Refusal, has_suffix, read_bytes
+from radrefine.members import DICOM_SUFFIXES, UNREAD_SUFFIXES, FrameLocator, Member, Refusal, has_suffix, read_bytes
 
 
 class Listing(Protocol):
@@ -22,7 +22,7 @@ class Listing(Protocol):
 
 
 class FrameSource:
-    """A source in which every DICOM file is listed as its frames, `a.dcm/0000.png` and so on.
+    """A source in which every DICOM file is listed as its frames, `a.dcm/0000.png` and so on, and others are refused.
 
     Args:
         files: The source that lists files.
@@ -36,10 +36,14 @@ class FrameSource:
     def members(self) -> Iterator[Member | Refusal]:
         """Yield the images of the source in its order, frames in the order of their file."""
         for found in self._files.members():
-            if isinstance(found, Refusal) or not has_suffix(found.path, DICOM_SUFFIXES):
+            if isinstance(found, Refusal):
                 yield found
-            else:
+            elif has_suffix(found.path, UNREAD_SUFFIXES):
+                yield Refusal(found.path, "no format that is read; expected PNG, JPEG, TIFF, BMP or DICOM: convert it")
+            elif has_suffix(found.path, DICOM_SUFFIXES):
                 yield from self._frames(found)
+            else:
+                yield found
 
     def count(self) -> int | None:
         """Count the files; a DICOM file counts once, since only reading it would tell its frames."""

@@ -21,6 +21,7 @@ PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _PILLOW_CHANNELS: Final = {"1": 1, "L": 1, "P": 3, "RGB": 3, "RGBA": 4, "LA": 2, "CMYK": 4, "YCbCr": 3}
+_PILLOW_BITS: Final = {"I": 32, "F": 32}
 
 # Frame headers of JPEG carry the size; the other codes of this range are tables, not frames.
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -163,4 +164,5 @@ def _pillow_header(data: bytes) -> Header:
     except Exception as error:  # Pillow lets many kinds of error out of a damaged header
         raise ImageError(f"the header is damaged: {error}") from None
     channels = _PILLOW_CHANNELS.get(mode, 1)
-    return Header(name, width, height, channels, 8 if mode in _PILLOW_CHANNELS else 16)
+    bits = 8 if mode in _PILLOW_CHANNELS else _PILLOW_BITS.get(mode, 16)
+    return Header(name, width, height, channels, bits)

@@ -16,6 +16,12 @@ DEFAULT_MAX_BYTES: Final = 256 * 2**20
 DICOM_SUFFIXES: Final = (".dcm", ".dicom")
 """Endings of the names of DICOM files, in lower case; each lists as its frames."""
 
+UNREAD_SUFFIXES: Final = (
+    *(".gif", ".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".jfif", ".ppm", ".pgm", ".pnm"),
+    *(".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".svs", ".ima"),
+)
+"""Endings of pictures and volumes that nothing here reads: they are named as refused, not passed over."""
+
 _LONGEST_NAME: Final = 250
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _ZIP_LOCAL: Final = struct.Struct("<4s5H3L2H")

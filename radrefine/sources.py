@@ -18,6 +18,7 @@ from radrefine.headers import SUFFIXES
 from radrefine.members import (
     DEFAULT_MAX_BYTES,
     DICOM_SUFFIXES,
+    UNREAD_SUFFIXES,
     FileLocator,
     HeldBytes,
     Locator,
@@ -60,14 +61,14 @@ def open_members(
         path: The folder or archive.
         max_bytes: Size of one member above which it is refused.
         follow_links: Whether links inside a folder are read through; in archives they never are.
-        suffixes: Endings of the names that count, in lower case; None takes all images, and lists the frames of
-            DICOM files as images.
+        suffixes: Endings of the names that count, in lower case; None takes all images, lists the frames of
+            DICOM files as images, and refuses pictures and volumes of formats that are not read.
 
     Raises:
         SourceError: It does not exist, or is not what its name says.
     """
     if suffixes is None:
-        files = _open_files(path, max_bytes, SUFFIXES + DICOM_SUFFIXES, follow_links)
+        files = _open_files(path, max_bytes, SUFFIXES + DICOM_SUFFIXES + UNREAD_SUFFIXES, follow_links)
         return FrameSource(files, max_bytes)
     return _open_files(path, max_bytes, suffixes, follow_links)
 

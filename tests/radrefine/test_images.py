@@ -65,6 +65,13 @@ def test_palette_is_resolved() -> None:
     assert np.array_equal(decode_image(buffer.getvalue()), np.array(picture.convert("RGB")))
 
 
+def test_floats_are_refused() -> None:
+    file = io.BytesIO()
+    Pillow.fromarray(np.zeros((4, 4), np.float32)).save(file, "TIFF")
+    with pytest.raises(ImageError, match="32 bits per channel"):
+        decode_image(file.getvalue())
+
+
 def test_sixteen_bits_are_refused() -> None:
     with pytest.raises(ImageError, match="16 bits"):
         decode_image(encoded(GREY.astype(np.uint16) * 257, "PNG"))

@@ -84,6 +84,16 @@ def test_what_is_no_source_is_told(name: str, tmp_path: Path) -> None:
         list(open_members(tmp_path / name).members())
 
 
+def test_pictures_of_other_formats_are_refused_not_passed_over(tmp_path: Path) -> None:
+    for name in ("US/a.png", "US/b.WEBP", "CT/c.nii.gz", "CT/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    refused, *others = open_members(tmp_path).members()
+    assert isinstance(refused, Refusal) and refused.path == "CT/c.nii.gz" and "convert it" in refused.reason
+    assert [(item.path, type(item)) for item in others] == [("US/a.png", Member), ("US/b.WEBP", Refusal)]
+    assert [item.path for item in open_members(tmp_path, suffixes=(".png",)).members()] == ["US/a.png"]
+
+
 def test_links_in_folders_are_followed_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "real.png").write_bytes(b"real")

@@ -25,8 +25,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pgnm.config import JUDGED_SHARE, Recipe
-from pgnm.errors import RunError, UsageError
+from pgnm.errors import RunError
 from pgnm.files import atomic_path, write_bytes, write_json, write_text
+from pgnm.models import create_classifier
 from pgnm.policy import NoisePolicy
 
 MODEL_FILE: Final = "model.safetensors"
@@ -85,24 +86,6 @@ class RunInfo:
             policy = recipe.policy if recipe.stage == "pretrain" else "none"
             values |= {"policy": policy, "grid": 0, "kernel": 0, "sigma": 0.0}
         return cls(class_names=tuple(class_names), **values)
-
-
-def create_classifier(name: str, n_classes: int, *, size: int, pretrained: bool = False) -> nn.Module:
-    """Create a timm classifier with three input channels for images of `size` px.
-
-    Raises:
-        UsageError: timm knows no such model; the message holds the nearest names.
-    """
-    import timm
-
-    if not timm.is_model(name.split(".")[0]):
-        raise UsageError(f"--model {name!r} is not a model of timm{_near_models(name)}")
-    options: dict[str, Any] = {"num_classes": n_classes, "in_chans": 3}
-    # Models with position embeddings are built for one size; convolutional ones take no such argument.
-    defaults = timm.get_pretrained_cfg(name)
-    if defaults is not None and defaults.fixed_input_size:
-        options["img_size"] = size
-    return timm.create_model(name, pretrained=pretrained, **options)
 
 
 def save_classifier(run: Path, model: nn.Module, info: RunInfo) -> None:
@@ -264,12 +247,3 @@ def _load_weights(path: Path, module: nn.Module) -> None:
         raise RunError(f"{path} is missing; train again") from None
     except (SafetensorError, RuntimeError) as error:
         raise RunError(f"{path} does not fit its configuration or is damaged ({error}); train again") from None
-
-
-def _near_models(name: str) -> str:
-    import difflib
-
-    import timm
-
-    matches = difflib.get_close_matches(name, timm.list_models(), n=3)
-    return f"; did you mean {', '.join(matches)}?" if matches else "; see timm.list_models() for the names"

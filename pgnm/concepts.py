@@ -152,7 +152,7 @@ def _read_split_folder(path: Path) -> _Parts:
         frame = split.part(part)
         if len(frame):
             images = [decode_image(split.root / name) for name in frame["path"]]
-            parts[part] = ConceptPart(images, frame["class_index"].to_numpy(np.int64))
+            parts[part] = ConceptPart(images, frame["class_index"].to_numpy(np.int64, copy=True))
     return split.class_names, parts
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
-from pgnm.checkpoints import create_classifier, load_classifier
+from pgnm.checkpoints import load_classifier
 from pgnm.concepts import ConceptPart, ConceptSet, Image
 from pgnm.errors import RunError
 from pgnm.files import atomic_path
+from pgnm.models import create_classifier
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
 
 
@@ -89,12 +90,10 @@ def _from_timm(name: str, place: str, size: int, seed: int) -> Backbone:
                 model: nn.Module = timm.create_model(f"local-dir:{architecture}", pretrained=True)
             else:
                 model = create_classifier(architecture, 1000, size=size, pretrained=kind == "imagenet")
-        except (OSError, RuntimeError) as error:  # timm raises either when weights cannot be fetched
-            reason = str(error).splitlines()[0]
-            raise RunError(
-                f"the published weights of {architecture} cannot be had: {reason} Fetch them where there is a network "
-                f"with: hf download timm/{architecture} --local-dir FOLDER, and name imagenet:FOLDER"
-            ) from None
+        except RunError as error:
+            raise RunError(f"{error} --local-dir FOLDER, and name imagenet:FOLDER") from None
+        except (OSError, RuntimeError) as error:
+            raise RunError(f"{architecture} has no weights that timm reads: {str(error).splitlines()[0]}") from None
     config = model.pretrained_cfg
     return Backbone(name, model.eval(), size, tuple(config["mean"]), tuple(config["std"]))  # type: ignore[index]
 

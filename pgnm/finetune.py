@@ -14,6 +14,7 @@ from pgnm.data import Split, load_split
 from pgnm.engine import Devices, Summary, Updater, fit, open_devices, rate_factor
 from pgnm.engine.prepare import class_weights, open_job, seeded_start
 from pgnm.errors import UsageError
+from pgnm.models import check_takes, create_classifier
 from pgnm.progress import ProgressCallback, ignore_progress
 
 _log = logging.getLogger(__name__)
@@ -109,11 +110,12 @@ def _start_classifier(heated: Path | None, recipe: Recipe, split: Split) -> tupl
             raise UsageError("--size must be given where there is no heated model to take it from")
         classes = len(split.class_names)
         return (
-            checkpoints.create_classifier(recipe.model, classes, size=recipe.size, pretrained=recipe.pretrained),
+            create_classifier(recipe.model, classes, size=recipe.size, pretrained=recipe.pretrained),
             recipe,
         )
     classifier, info = checkpoints.load_classifier(heated)
     recipe = recipe.replace(model=info.model, size=recipe.size or info.size, mean=info.mean, std=info.std)
+    check_takes(classifier, info.model, "the heated", size=recipe.size)
     if info.class_names != split.class_names:
         _log.warning(
             "%s knows %d classes, %s has %d others; the last layer starts anew",

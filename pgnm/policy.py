@@ -12,6 +12,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 from pgnm.errors import UsageError
+from pgnm.models import has_fixed_size
 from pgnm.noise import LOG_SHAPE_BOUND, beta_entropy, bound_log_shapes
 
 PAPER_MU: Final = 0.9
@@ -81,6 +82,8 @@ class NoisePolicy(nn.Module):
         super().__init__()
         _check_options(grid, lam, mu, initial_shapes)
         self.grid, self.model, self.lam, self.mu, self.initial_shapes = grid, model, lam, mu, initial_shapes
+        if has_fixed_size(model, "--policy-model"):
+            raise UsageError(f"--policy-model {model} is built for one size of images; take one such as resnet10t")
         features: Any = timm.create_model(model, pretrained=False, num_classes=0)
         self.features: nn.Module = features
         self.feature_dim = int(getattr(features, "head_hidden_size", None) or features.num_features)

@@ -18,6 +18,7 @@ from pgnm.engine import Devices, Summary, Updater, open_devices, rate_factor
 from pgnm.engine.fit import fit
 from pgnm.engine.prepare import class_weights, open_job, seeded_start
 from pgnm.errors import UsageError
+from pgnm.models import check_takes, create_classifier
 from pgnm.noise import FixedNoise, beta_log_prob, expand_mask, sample_beta, sample_fixed
 from pgnm.objectives import (
     RunningBaseline,
@@ -60,7 +61,7 @@ def pretrain(
     split = load_split(split_folder, allow_leakage=allow_leakage)
     devices = open_devices(recipe)
     with seeded_start(recipe):
-        classifier = checkpoints.create_classifier(
+        classifier = create_classifier(
             recipe.model, len(split.class_names), size=recipe.size, pretrained=recipe.pretrained
         )
         kind = AdversarialPretraining if recipe.policy == "apga" else Pretraining
@@ -252,10 +253,13 @@ def _shrink(images: Tensor, side: int) -> Tensor:
 
 
 def _build_policy(recipe: Recipe) -> NoisePolicy:
-    return NoisePolicy(
+    policy = NoisePolicy(
         recipe.grid,
         recipe.policy_model,
         lam=recipe.prior_weight,
         mu=recipe.prior_momentum,
         initial_shapes=recipe.initial_shapes,  # type: ignore[arg-type]
     )
+    seen = min(recipe.size, recipe.policy_size or recipe.size)
+    check_takes(policy.features, recipe.policy_model, "--policy-model", size=seen)
+    return policy

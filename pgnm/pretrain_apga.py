@@ -16,6 +16,7 @@ from pgnm.apga.inference import save_overlays
 from pgnm.apga.masks import cutout_mask, grad_cam_mask, warm_start_loss
 from pgnm.config import Recipe
 from pgnm.engine import Devices, Updater, rate_factor
+from pgnm.models import check_takes
 
 _OVERLAYS: Final = 8
 
@@ -213,4 +214,5 @@ def _build_agent(recipe: Recipe) -> MaskAgent:
     else:
         agent = load_agent(Path(recipe.agent_start))
     agent.check_size(recipe.size)
+    check_takes(agent, agent.encoder_name, "--agent-model", size=recipe.size)
     return agent

@@ -104,8 +104,9 @@ def load_sets(
 
 
 def _is_saved(folder: Path) -> bool:
-    """Tell whether `datasets` wrote a folder; folders of image files are read without it."""
-    if (folder / "split.json").is_file():
+    """Tell whether `datasets` wrote a folder; split folders, refined ones and those of image files are no such."""
+    refined = all((folder / name).exists() for name in ("manifest.parquet", "run.json", "images"))
+    if refined or (folder / "split.json").is_file():
         return False
     return (folder / "dataset_dict.json").is_file() or next(folder.rglob("*.parquet"), None) is not None
 

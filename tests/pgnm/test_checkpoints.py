@@ -7,8 +7,9 @@ import pytest
 import timm
 import torch
 
-from pgnm.checkpoints import RunInfo, create_classifier, load_classifier, load_state, save_classifier, save_state
+from pgnm.checkpoints import RunInfo, load_classifier, load_state, save_classifier, save_state
 from pgnm.errors import RunError, UsageError
+from pgnm.models import create_classifier
 
 INFO = RunInfo(
     "resnet10t",

@@ -51,6 +51,12 @@ def test_reads_class_folders(tmp_path, parts):
     assert concepts.carved == (("val",) if parts else ("test", "val"))
 
 
+def test_reads_split_folders(make_split):
+    concepts = load_concepts(make_split())
+    # The probes' tensors share the memory of the labels, which pandas does not let be written.
+    assert all(part.labels.flags.writeable and len(part.labels) for _, part in concepts.parts())
+
+
 def test_carving_takes_the_share_even_of_rare_classes():
     part = ConceptPart(np.zeros((10, 4, 4), np.uint8), np.array([0] * 9 + [1]))
     first, second = carve(part, 0.2, seed=0)

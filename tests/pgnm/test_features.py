@@ -77,7 +77,8 @@ def test_weights_that_cannot_be_fetched_are_told_with_what_to_do(error, monkeypa
     def offline(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("pgnm.features.create_classifier", offline)
-    with pytest.raises(RunError, match=r"weights of resnet10t cannot be had: no .*hf download timm/resnet10t") as told:
+    monkeypatch.setattr("timm.create_model", offline)
+    told_what_to_do = r"weights of resnet10t cannot be had: no .*hf download timm/resnet10t\.c3_in1k --local-dir FOLDER"
+    with pytest.raises(RunError, match=told_what_to_do) as told:
         load_backbones(["imagenet:resnet10t"])
     assert "\n" not in str(told.value)

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from pgnm.apga.agent import load_agent
-from pgnm.checkpoints import create_classifier, load_classifier, load_policy
+from pgnm.checkpoints import load_classifier, load_policy
 from pgnm.config import Recipe
 from pgnm.engine import open_devices
 from pgnm.errors import RunError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
+from pgnm.models import create_classifier
 from pgnm.pretrain import pretrain
 from pgnm.pretrain_apga import AdversarialPretraining
 

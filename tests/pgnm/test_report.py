@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from cli.pgnm import app
 from pgnm.apga.inference import save_overlays
-from pgnm.checkpoints import RunInfo, create_classifier, save_classifier, write_metrics
+from pgnm.checkpoints import RunInfo, save_classifier, write_metrics
 from pgnm.errors import RunError, SplitError
 from pgnm.evaluate import EvalOptions, evaluate_run
+from pgnm.models import create_classifier
 from pgnm.report import ReportSummary, build_report
 from pgnm.report.mistakes import top_confusions, worst_mistakes
 from pgnm.report.runs import find_images, name_runs, read_runs

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pgnm.data import load_split
@@ -93,6 +94,14 @@ def test_a_data_set_without_images_says_so(hub: LoopbackHub, split_folder: Path,
 def test_a_name_that_is_nowhere_says_so(hub: LoopbackHub, caches: Path) -> None:
     with pytest.raises((SplitError, HubError), match="ada/nothing"):
         locate_split(Path("ada/nothing"))
+
+
+def test_a_refined_folder_is_told_from_a_data_set(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "run.json").write_text("{}")
+    pd.DataFrame({"path": ["a.png"]}).to_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(SplitError, match="is not a split folder.*radrefine split --stratify"):
+        locate_split(tmp_path)
 
 
 def test_split_folders_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ import pytest
 import torch
 import yaml
 
-from pgnm.checkpoints import RunInfo, create_classifier, save_classifier
+from pgnm.checkpoints import RunInfo, save_classifier
 from pgnm.errors import HubError, RunError, UsageError
 from pgnm.hub import ModelPushOptions, push_model
+from pgnm.models import create_classifier
 from tests.loopback import LoopbackHub
 from tests.loopback.fixtures import hub, no_waiting
 

@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.pgnm import app
-from pgnm.checkpoints import RunInfo, create_classifier, save_classifier
+from pgnm.checkpoints import RunInfo, save_classifier
+from pgnm.models import create_classifier
 from radrefine.hub import PushOptions, push_split
 from tests.loopback import LoopbackHub
 from tests.loopback.fixtures import hub

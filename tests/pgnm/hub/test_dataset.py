@@ -100,7 +100,7 @@ def test_a_refined_folder_is_told_from_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "run.json").write_text("{}")
     pd.DataFrame({"path": ["a.png"]}).to_parquet(tmp_path / "manifest.parquet")
-    with pytest.raises(SplitError, match="is not a split folder.*radrefine split --stratify"):
+    with pytest.raises(SplitError, match=r"is not a split folder.*radrefine split --stratify"):
         locate_split(tmp_path)
 
 

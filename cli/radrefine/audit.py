@@ -22,12 +22,14 @@ _NAMES = {
 def audit(
     refined: Annotated[Path, typer.Argument(help="Refined folder; the current folder when left out.")] = Path(),
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 4 when anything is found.")] = False,
-    max_distance: Annotated[int, typer.Option(help="Bits that hashes of near-duplicates may differ in.")] = 10,
+    max_distance: Annotated[
+        int, typer.Option(help="Bits, of 64, that hashes of near-duplicates may differ in.", min=0, max=64)
+    ] = 10,
     min_correlation: Annotated[
-        float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.")
+        float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.", min=-1, max=1)
     ] = 0.97,
-    fewest: Annotated[int, typer.Option(help="Images below which a class counts as too small.")] = 27,
-    jobs: Annotated[int, typer.Option(help="Threads; -1 for one per core.")] = -1,
+    fewest: Annotated[int, typer.Option(help="Images below which a class counts as too small.", min=0)] = 27,
+    jobs: Annotated[int, typer.Option(help="Threads; 0 or -1 for one per core.", min=-1)] = -1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -51,7 +51,7 @@ def bench(
     leak: Annotated[
         bool, typer.Option("--leak", help="Can a classifier still tell which images carried marks? Needs --clean.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the composites.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the composites.", min=0)] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

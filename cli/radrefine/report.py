@@ -16,7 +16,7 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the pages; by default REFINED/report.")] = None,
     sample: Annotated[int, typer.Option(min=0, help="Images in the gallery, worst first; 0 for all looked at.")] = 400,
-    seed: Annotated[int, typer.Option(help="Seed of the part of the gallery that is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the part of the gallery that is drawn at random.", min=0)] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,7 @@ ATTEMPTS = 6
 # Longest wait asked for by the Hub that is waited out, in seconds; beyond it the user is told when to come back.
 PATIENCE = 2 * 3600.0
 
-AGAIN = "run the same command again: what is already uploaded is not uploaded again"
+AGAIN = "run the same command again: what is done is not done again"
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})

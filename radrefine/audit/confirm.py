@@ -103,7 +103,7 @@ def confirm_pairs(
         images: A row per image with path and stored_pixel_sha256, as `fingerprint_images` returns them.
         pairs: (M, 2) positions into `images`.
         enough: See `likeness`.
-        jobs: Number of threads; -1 takes one per core.
+        jobs: Number of threads; 0 and -1 take one per core.
         progress: Told after every chunk of pairs.
 
     Returns:

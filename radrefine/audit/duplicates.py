@@ -65,7 +65,7 @@ def find_duplicates(
         manifest: From `load_manifest`.
         max_distance: Bits in which two perceptual hashes may differ to be compared.
         min_correlation: Least likeness (see `radrefine.audit.confirm`) that confirms a pair, -1 to 1.
-        jobs: Number of threads; -1 takes one per core.
+        jobs: Number of threads; 0 and -1 take one per core.
         progress: Told while images are decoded.
     """
     images = describe_images(refined, manifest, jobs=jobs, progress=progress)

@@ -65,7 +65,7 @@ def fingerprint_images(
     Args:
         refined: The refined folder.
         rows: Rows of `load_manifest`.
-        jobs: Number of threads; -1 takes one per core.
+        jobs: Number of threads; 0 and -1 take one per core.
         stage: Name of this work in `progress`.
         progress: Told after every chunk of images.
 

@@ -18,9 +18,9 @@ def in_threads(work: Callable[[T], Result], items: Iterable[T], jobs: int) -> Ge
     Args:
         work: Called with each item, in one of the threads.
         items: Read only a little ahead of the results.
-        jobs: Number of threads; -1 takes one per core.
+        jobs: Number of threads; 0 and -1 take one per core.
     """
-    count = effective_n_jobs(jobs)
+    count = effective_n_jobs(jobs or -1)
     waiting: deque[Future[Result]] = deque()
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

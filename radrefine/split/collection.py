@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radrefine.audit.collection import IMAGES, load_manifest
+from radrefine.audit.collection import IMAGES, MASKS, load_manifest
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_histogram
+from radrefine.errors import UsageError
 from radrefine.files import write_json
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA, SPLITS
@@ -67,8 +68,9 @@ def split_collection(
     Raises:
         RefinedFolderError: `refined` is not a refined folder.
         SplitError: There is nothing to split, or the classes are too small and `rare` is "error".
-        UsageError: A column to group by does not exist.
+        UsageError: A column to group by does not exist, or `out` lies among the images.
     """
+    _check_out(refined, out)
     work, duplicates = _gather(refined, options, progress)
     shares: Sequence[float] = options.shares()
     if options.given:
@@ -94,6 +96,7 @@ def fold_collection(
     Returns:
         A summary per split folder.
     """
+    _check_out(refined, out)
     work, duplicates = _gather(refined, options, progress)
     folds = assign_groups(work.table, [1.0] * options.folds, seed=options.seed)[work.images["group_index"]]
     shares = ((options.folds - 2) / options.folds, 1 / options.folds, 1 / options.folds)
@@ -105,6 +108,12 @@ def fold_collection(
         images = work.images.assign(part=part)
         summaries.append(_write(refined, out / f"fold-{index}", images, work, duplicates, options, shares, fold=index))
     return summaries
+
+
+def _check_out(refined: Path, out: Path) -> None:
+    for name in (IMAGES, MASKS):
+        if out.resolve().is_relative_to((refined / name).resolve()):
+            raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
 
 
 def _gather(refined: Path, options: SplitOptions, progress: ProgressCallback) -> tuple[Work, Duplicates]:

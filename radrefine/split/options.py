@@ -57,7 +57,7 @@ class SplitOptions:
         default=MIN_CORRELATION,
         metadata={"help": "Least correlation of aligned texture that confirms a near-duplicate."},
     )
-    jobs: int = field(default=-1, metadata={"help": "Threads; -1 for one per core."})
+    jobs: int = field(default=-1, metadata={"help": "Threads; 0 or -1 for one per core."})
 
     def __post_init__(self) -> None:
         self.shares()
@@ -69,6 +69,8 @@ class SplitOptions:
             raise UsageError("--given takes a split as it is and cannot be combined with --extend or --folds")
         if self.extend and self.folds:
             raise UsageError("--extend and --folds cannot be combined; name one of them")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be 0 or more; got {self.seed}")
         if self.sequence < 0:
             raise UsageError(f"--sequence must be 0 or more; got {self.sequence}")
         if not 0 <= self.max_distance <= 64:

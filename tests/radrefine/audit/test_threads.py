@@ -9,7 +9,7 @@ import pytest
 from radrefine.audit.threads import in_threads
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("jobs", [-1, 0, 1, 3])
 def test_results_come_in_order(jobs: int) -> None:
     assert list(in_threads(lambda value: value * value, range(40), jobs)) == [value**2 for value in range(40)]
 

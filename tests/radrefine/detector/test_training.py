@@ -110,7 +110,10 @@ def test_blocks_and_pixels_keep_their_places() -> None:
     np.testing.assert_array_equal(to_pixels(to_blocks(image))[0], image[0, 0])
 
 
-@pytest.mark.parametrize(("field", "value"), [("size", 50), ("steps", 0), ("minutes", -1.0)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("size", 50), ("steps", 0), ("minutes", -1.0), ("lr", -1.0), ("lr", float("nan")), ("seed", -1)],
+)
 def test_wrong_options_name_the_flag(field: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"--{field}"):
         replace(TINY, **{field: value})

@@ -213,6 +213,7 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
         ({"given": (Path("x"),), "extend": Path("x")}, "cannot be combined"),
         ({"layout": "tar"}, "--layout must be one of"),
         ({"sequence": -1}, "--sequence must be 0 or more"),
+        ({"seed": -1}, "--seed must be 0 or more"),
         ({"max_distance": 65}, "--max-distance must be 0 to 64"),
         ({"min_correlation": 2.0}, "--min-correlation must be -1 to 1"),
     ],
@@ -220,6 +221,12 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         SplitOptions(**options)
+
+
+@pytest.mark.parametrize("name", ["images", "masks/split"])
+def test_no_split_is_written_among_the_images(refined: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="lies among the (images|masks)"):
+        split_collection(refined, refined / name)
 
 
 @pytest.mark.parametrize("ratios", ["24:1", "a:b:c", "0:1:1", "1:0:0", "1:-1:2", "1:inf:1"])

@@ -40,8 +40,8 @@ class TrainOptions:
         for flag in ("steps", "batch_size", "round_steps"):
             if getattr(self, flag) < 1:
                 raise UsageError(f"--{flag.replace('_', '-')} must be 1 or more, got {getattr(self, flag)}")
-        if not 0 < self.lr <= 1:
-            raise UsageError(f"--lr must be above 0 and at most 1, got {self.lr}")
+        if not 0 <= self.lr <= 1:
+            raise UsageError(f"--lr must be 0 to 1, got {self.lr}")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
         if self.minutes is not None and self.minutes <= 0:

@@ -225,7 +225,7 @@ def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> 
 
 @pytest.mark.parametrize("name", ["images", "masks/split"])
 def test_no_split_is_written_among_the_images(refined: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="lies among the (images|masks)"):
+    with pytest.raises(UsageError, match=r"lies among the (images|masks)"):
         split_collection(refined, refined / name)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from radrefine.errors import ImageError, SourceError, UsageError
+from radrefine.members import DICOM_SUFFIXES
 from radrefine.schema import LABEL_SEPARATOR, MODALITIES
 from radrefine.sources import DEFAULT_MAX_BYTES, Locator, Refusal, Source, open_members
 
@@ -132,7 +133,10 @@ def parse_label(path: str, *, layout: Layout = "radimagenet", modality: str | No
     Raises:
         ImageError: No folder of the path names a modality, and none was given.
     """
-    return _parse_folder(path.rpartition("/")[0], layout, modality)
+    folder = path.rpartition("/")[0]
+    if folder.lower().endswith(DICOM_SUFFIXES):  # a frame, listed below its file
+        folder = folder.rpartition("/")[0]
+    return _parse_folder(folder, layout, modality)
 
 
 @lru_cache(maxsize=4096)

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,17 +39,30 @@ class Corrections:
         rows = (_row(key, correction, folders) for key, correction in found)
         self._db.executemany("INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?, ?)", rows)
         (self.count,) = self._db.execute("SELECT COUNT(*) FROM corrections").fetchone()
-        if len(folders) == 1:
+        by_path = (len(folders) == 1 or "" in folders) and self._count_names(sources)
+        if len(folders) == 1 and not by_path:
             # As those of the published converter do, they go by base name.
             self._db.create_function("base", 1, _base)
             columns = "base(key), kind, stamp, form, place"
             self._db.execute(f"INSERT OR REPLACE INTO corrections SELECT {columns} FROM corrections")
-        if self._db.execute("SELECT 1 FROM corrections WHERE instr(key, '/') = 0 LIMIT 1").fetchone():
-            self._db.executemany(
-                "INSERT INTO names VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET images = images + 1",
-                ((_base(source),) for source in sources),
-            )
         self._db.execute("COMMIT")
+
+    def _count_names(self, sources: Iterable[str]) -> bool:
+        """Count the base names of the images, and tell whether a correction in a folder goes by an image's path."""
+        by_path = False
+
+        def names() -> Iterator[tuple[str]]:
+            nonlocal by_path
+            for source in sources:
+                # A refined image that was no PNG has got `.png` appended to its name.
+                keys = [source, f"{source}.png"] if "/" in source and not by_path else []
+                by_path = by_path or self._first([*keys, *map(_without_ending, keys)]) is not None
+                yield (_base(source),)
+
+        self._db.executemany(
+            "INSERT INTO names VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET images = images + 1", names()
+        )
+        return by_path
 
     def find(self, source: str, refined: str) -> Correction | None:
         """Return the correction of an image, None where there is none.

@@ -106,9 +106,11 @@ def _header(data: bytes) -> "Dataset":
 
 def _frames_of(header: "Dataset", max_pixels: int) -> int:
     try:
-        rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
-        frames = int(header.get("NumberOfFrames") or 1)
-    except (TypeError, ValueError) as error:
+        with _LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+            frames = int(header.get("NumberOfFrames") or 1)
+    except Exception as error:  # elements are parsed as they are asked for, and damaged ones let out many kinds
         raise ImageError(f"the header is damaged: {_first_line(error)}") from None
     if rows < 1 or columns < 1:
         raise ImageError("the DICOM file holds no picture; expected rows and columns of pixels")
@@ -135,8 +137,11 @@ def _decode(dataset: "Dataset", index: int) -> Image:
         return np.ascontiguousarray(stored)
     if kind == "PALETTE COLOR":
         return _to_eight_bits(apply_color_lut(stored, dataset))
+    for name in ("RescaleSlope", "RescaleIntercept", "VOILUTSequence", "ModalityLUTSequence"):
+        if name in dataset and not dataset.get(name) and dataset.get(name) != 0:
+            del dataset[name]  # without a value
     values = apply_modality_lut(stored, dataset)
-    if "WindowWidth" in dataset or "VOILUTSequence" in dataset:
+    if _has_window(dataset):
         values = _stretched(apply_voi_lut(values, dataset), *_window(dataset, values))
     elif values.dtype != np.uint8:
         values = _stretched(values, float(values.min()), float(values.max()))
@@ -144,11 +149,17 @@ def _decode(dataset: "Dataset", index: int) -> Image:
     return np.ascontiguousarray(255 - grey if kind == "MONOCHROME1" else grey)
 
 
+def _has_window(dataset: "Dataset") -> bool:
+    """Tell whether a file says how its values are shown; anonymisers leave elements without a value."""
+    window = (dataset.get("WindowCenter"), dataset.get("WindowWidth"))
+    return bool(dataset.get("VOILUTSequence")) or not any(value is None or value == "" for value in window)
+
+
 def _window(dataset: "Dataset", values: NDArray) -> tuple[float, float]:
     """Return what the window maps to black and to white."""
     from pydicom.pixels.processing import apply_voi_lut
 
-    if "VOILUTSequence" in dataset:
+    if dataset.get("VOILUTSequence"):
         table = dataset.VOILUTSequence[0].LUTDescriptor
         return 0.0, float(2 ** int(table[2]) - 1)
     # The ends of the window's scale, which the values themselves need not reach.

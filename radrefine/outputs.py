@@ -136,6 +136,8 @@ def publish_link(out: str, path: str, original: str) -> None:
         OSError: The two lie on different file systems, or the place cannot be written.
     """
     final = f"{out}/{path}"
+    if os.path.islink(original):  # noqa: PTH114 - a Path per image is slow
+        original = os.path.realpath(original)  # Linux would link the link
     try:
         os.link(original, final)
     except FileNotFoundError:
@@ -151,7 +153,7 @@ def publish_link(out: str, path: str, original: str) -> None:
 
 def remove(path: str) -> None:
     """Remove a file where there is one."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
         os.unlink(path)  # noqa: PTH108 - a Path per image is slow
 
 

@@ -69,12 +69,11 @@ def write_removals(
             except (ImageError, OSError) as error:
                 failures.append((entry.path, str(error)))
             progress(Progress("packing", images, images + len(wanted)))
+        if not images:  # raised in here, it leaves an earlier archive whole
+            raise SourceError(
+                f"none of the refined images of {folder} was made from {source}; name their source with --src"
+            )
     failures += [(path, f"not in {source}") for path in sorted(wanted)]
-    if not images:
-        archive.unlink()
-        raise SourceError(
-            f"none of the refined images of {folder} was made from {source}; name their source with --src"
-        )
     return RemovalsSummary(archive, images, archive.stat().st_size, failures)
 
 

@@ -4,6 +4,7 @@ A decision names a mark by image, kind and box. `reject` leaves the mark in plac
 source; `keep` confirms the removal, whatever the score.
 """
 
+import contextlib
 import csv
 import hashlib
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from radrefine.records import Finding
 from radrefine.schema import KINDS
 
 REVIEW_FILE: Final = "review.csv"
+EARLIER_FILE: Final = "review.earlier.csv"
 """Where a refined folder keeps the decisions that it was made with."""
 COLUMNS: Final = ("path", "kind", "x", "y", "width", "height", "decision")
 DECISIONS: Final = ("keep", "reject")
@@ -76,10 +78,11 @@ class Review:
         ]
 
     def write(self, out: Path) -> None:
-        """Keep the decisions in the refined folder `out`, or remove earlier ones where there are none."""
+        """Keep the decisions in the refined folder `out`; earlier ones are put aside where there are none."""
         file = out / REVIEW_FILE
         if not self.by_path:
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                file.replace(out / EARLIER_FILE)
             return
         rows = [(path, *decision) for path in sorted(self.by_path) for decision in sorted(self.by_path[path])]
         write_text(file, "".join(f"{','.join(map(_quoted, row))}\n" for row in (COLUMNS, *rows)))

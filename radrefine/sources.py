@@ -101,17 +101,24 @@ class FolderSource:
         root = str(self.path)
         open_folders = [iter(_listed(root))]
         prefixes = [""]
+        above = [_identity(root)]
         while open_folders:
             name = next(open_folders[-1], None)
             if name is None:
                 open_folders.pop()
                 prefixes.pop()
+                above.pop()
                 continue
             path = prefixes[-1] + name
             found = self._look_at(path, f"{root}/{path}")
             if isinstance(found, list):
+                here = _identity(f"{root}/{path}")
+                if here in above:
+                    yield Refusal(printable(path), "a link to a folder that it lies in; its images are listed there")
+                    continue
                 open_folders.append(iter(found))
                 prefixes.append(path + "/")
+                above.append(here)
             elif found is not None:
                 yield found
 
@@ -135,9 +142,16 @@ class FolderSource:
         """Count the names of image files below the folder."""
         total = 0
         folders = [str(self.path)]
+        seen: set[tuple[int, int]] = set()
         while folders:
+            folder = folders.pop()
             try:
-                with os.scandir(folders.pop()) as found:
+                if self._follow:  # links may lead round in circles
+                    here = _identity(folder)
+                    if here in seen:
+                        continue
+                    seen.add(here)
+                with os.scandir(folder) as found:
                     for item in found:
                         if item.is_dir(follow_symlinks=self._follow) and not item.name.startswith("."):
                             folders.append(item.path)
@@ -146,6 +160,11 @@ class FolderSource:
             except OSError:
                 continue  # `members` names it
         return total
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116 - as above
+    return status.st_dev, status.st_ino
 
 
 def _listed(folder: str) -> list[str]:

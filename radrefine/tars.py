@@ -111,7 +111,7 @@ def _walk_tar(tar: tarfile.TarFile, archive: str, suffixes: tuple[str, ...]) -> 
     while True:
         try:
             item = tar.next()
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter two from sizes that cannot be
             yield Refusal(archive, f"the archive is damaged or cut short ({error}); nothing after it was read")
             return
         if item is None:

@@ -30,6 +30,9 @@ from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_C
 # Items in the first data file, enough for the first screen, and in the others, which load behind it.
 _FIRST_CHUNK: Final = 24
 _CHUNK: Final = 400
+# What a report holds, and what its page says of itself.
+_PARTS: Final = frozenset({"index.html", "data", "before", "after", "mask", "alike"})
+_GENERATOR: Final = 'name="generator" content="radrefine report"'
 _SHOWN_COLUMNS: Final = ("path", "label", "status", "width", "height", "residual_score", "mask_fraction")
 # The page's scripts in the order in which they are needed.
 _SCRIPTS: Final = ("common.js", "review.js", "gallery.js", "alike.js", "start.js")
@@ -88,7 +91,9 @@ def build_report(
         raise UsageError(f"--sample must be 0 or more, got {options.sample}; 0 shows every image that was looked at")
     tables = _read_tables(refined)
     out = out or refined / "report"
-    if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
+    if out.is_symlink():
+        out = out.resolve()
+    if out.exists() and not _may_be_replaced(out):
         raise RefinedFolderError(f"{out} holds something else than a report; choose another folder with --out")
     run = json.loads((refined / "run.json").read_text())
     source = source or _source_of(run, refined)
@@ -112,6 +117,20 @@ def build_report(
     )
 
 
+def _may_be_replaced(out: Path) -> bool:
+    """Tell whether a place is an empty folder, or a report of ours and nothing else."""
+    if not out.is_dir():
+        return False
+    names = {item.name for item in out.iterdir()}
+    if not names:
+        return True
+    page = out / "index.html"
+    if not names <= _PARTS or not page.is_file():
+        return False
+    with page.open(encoding="utf-8", errors="replace") as file:
+        return _GENERATOR in file.read(1000)
+
+
 def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
     manifest_file = refined / "manifest.parquet"
     if not manifest_file.is_file():
@@ -132,7 +151,9 @@ def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
         "findings": pd.read_parquet(findings_file, columns=shown)
         if findings_file.is_file()
         else pd.DataFrame(columns=shown),
-        "failures": pd.read_csv(failures_file) if failures_file.is_file() else pd.DataFrame(columns=FAILURE_COLUMNS),
+        "failures": pd.read_csv(failures_file, dtype=str, keep_default_na=False)
+        if failures_file.is_file()
+        else pd.DataFrame(columns=FAILURE_COLUMNS),
     }
 
 

@@ -73,7 +73,11 @@ def gather_audit(refined: Path, out: Path) -> AuditPages | None:
 
 def _table(path: Path) -> pd.DataFrame:
     # The audit leaves a table out where it would be empty.
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    if not path.is_file():
+        return pd.DataFrame()
+    # A class may be called 01 or NA.
+    words = dict.fromkeys(("path", "label", "path_a", "path_b", "label_a", "label_b"), str)
+    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values={"correlation": [""]})
 
 
 def _conflicts(folder: Path, near: pd.DataFrame) -> Iterator[Likeness]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 UNASSIGNED: Final = -1
 
 _SWEEPS = 3
+# Rises that differ by less than this, relatively, are equal.
+_EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,9 @@ class _Greedy:
         self._classes: list[int] = table.classes.tolist()
         self._counts: list[int] = table.counts.tolist()
         self._n_parts = len(shares)
+        self._share: list[float] = shares.tolist()
+        # Images of all classes in each part, over its share.
+        self._load: list[float] = (excess.sum(axis=0) / shares).tolist()
 
     def run(self, parts: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
         result: list[int] = parts.tolist()
@@ -135,15 +140,17 @@ class _Greedy:
 
     def _place(self, group: int) -> int:
         """Add a group to the part that takes it best and return the part."""
-        best, least = 0, float("inf")
+        best, least, lightest = 0, float("inf"), float("inf")
         entries = range(self._starts[group], self._starts[group + 1])
         for part in range(self._n_parts):
             rise = 0.0
             for entry in entries:
                 kind, count = self._classes[entry], self._counts[entry]
                 rise += count * (self._unit[kind][part] * count + self._slope[kind][part])
-            if rise < least:
-                best, least = part, rise
+            # Parts that are as good, up to rounding, take turns: small classes would all go to the first ones.
+            equal = abs(rise - least) <= _EQUAL * abs(least)
+            if self._load[part] < lightest if equal else rise < least:
+                best, least, lightest = part, rise, self._load[part]
         self._add(group, best, 1)
         return best
 
@@ -151,3 +158,4 @@ class _Greedy:
         for entry in range(self._starts[group], self._starts[group + 1]):
             kind = self._classes[entry]
             self._slope[kind][part] += sign * 2 * self._counts[entry] * self._unit[kind][part]
+            self._load[part] += sign * self._counts[entry] / self._share[part]

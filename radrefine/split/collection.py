@@ -70,7 +70,7 @@ def split_collection(
         SplitError: There is nothing to split, or the classes are too small and `rare` is "error".
         UsageError: A column to group by does not exist, or `out` lies among the images.
     """
-    _check_out(refined, out)
+    _check_out(refined, out, options)
     work, duplicates = _gather(refined, options, progress)
     shares: Sequence[float] = options.shares()
     if options.given:
@@ -96,8 +96,10 @@ def fold_collection(
     Returns:
         A summary per split folder.
     """
-    _check_out(refined, out)
+    _check_out(refined, out, options)
     work, duplicates = _gather(refined, options, progress)
+    if options.rare == "error":
+        refuse_rare(work.table, find_rare(work.table, options.shares()), work.class_names)
     folds = assign_groups(work.table, [1.0] * options.folds, seed=options.seed)[work.images["group_index"]]
     shares = ((options.folds - 2) / options.folds, 1 / options.folds, 1 / options.folds)
     summaries = []
@@ -110,10 +112,12 @@ def fold_collection(
     return summaries
 
 
-def _check_out(refined: Path, out: Path) -> None:
+def _check_out(refined: Path, out: Path, options: SplitOptions) -> None:
     for name in (IMAGES, MASKS):
         if out.resolve().is_relative_to((refined / name).resolve()):
             raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
+    if any(given.resolve().parent == out.resolve() for given in options.given):
+        raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
 
 
 def _gather(refined: Path, options: SplitOptions, progress: ProgressCallback) -> tuple[Work, Duplicates]:

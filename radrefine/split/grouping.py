@@ -18,6 +18,8 @@ KEYS: Final = ("path", "filename", "file_name", "file", "image")
 
 # A number at the end of a file's name, before the suffixes.
 _NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.[^/]*)?$")
+# The frames of a DICOM file are listed below it.
+_FRAME = re.compile(r"^(.*\.(?:dcm|dicom))/\d+\.png$", re.IGNORECASE)
 _MOST_DROPPED = 4
 _SAMPLED = 1000
 
@@ -29,7 +31,7 @@ def group_images(
     columns: tuple[str, ...] = (),
     sequence: int = 0,
 ) -> NDArray[np.int64]:
-    """Join what belongs together into groups: duplicates, equal values in columns, neighbouring file numbers.
+    """Join what belongs together: frames of a file, duplicates, equal values in columns, neighbouring file numbers.
 
     Args:
         images: A row per image with `path` and the named columns.
@@ -40,7 +42,7 @@ def group_images(
     Returns:
         (N,) int64, the group of each image, 0 to G - 1 in the order of the paths.
     """
-    links = [np.empty((0, 2), np.int64)]
+    links = [link_equal(images["path"].str.extract(_FRAME, expand=False))]
     if components is not None:
         links.append(link_equal(pd.Series(components)))
     for name in columns:

@@ -17,6 +17,7 @@ from radrefine.sources import Refusal
         ("MR/af/achilles_pathology_/1.png", ("MR__af__achilles_pathology_", "MR", "af", "achilles_pathology_")),
         ("BUSI/MR/knee/a/b/1.png", ("MR__knee__a__b", "MR", "knee", "a__b")),
         ("US/1.png", ("US", "US", None, None)),
+        ("US/breast/a.DCM/0007.png", ("US__breast", "US", "breast", None)),
     ],
 )
 def test_label_is_the_path_from_the_modality_on(path: str, expected: tuple[str, ...]) -> None:

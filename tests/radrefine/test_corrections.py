@@ -183,6 +183,25 @@ def test_own_removals_make_the_same_images_on_another_copy(make_collection: Make
 
 
 @pytest.mark.usefixtures("fill_bright_pixels")
+def test_another_source_leaves_an_earlier_archive_whole(make_collection: Make, tmp_path: Path) -> None:
+    archive, other = tmp_path / "removals.zip", tmp_path / "other"
+    clean_collection(make_collection(), tmp_path / "out", CleanOptions(jobs=1, backend="threading"))
+    (other / "US").mkdir(parents=True)
+    archive.write_bytes(b"an earlier one")
+    with pytest.raises(SourceError, match="name their source"):
+        write_removals(tmp_path / "out", other, archive)
+    assert archive.read_bytes() == b"an earlier one"
+
+
+def test_corrections_in_one_folder_that_go_by_path_are_not_taken_by_name(tmp_path: Path) -> None:
+    (tmp_path / "US/a").mkdir(parents=True)
+    (tmp_path / "US/a/1.jpg.png.npy").write_bytes(npy(GREY))
+    corrections = open_corrections(tmp_path, ["US/a/1.jpg", "US/b/1.jpg"])
+    assert corrections.find("US/a/1.jpg", "US/a/1.jpg.png") is not None
+    assert corrections.find("US/b/1.jpg", "US/b/1.jpg.png") is None
+
+
+@pytest.mark.usefixtures("fill_bright_pixels")
 def test_removals_archive_is_the_same_each_time_and_holds_no_more_than_changes(
     make_collection: Make, tmp_path: Path
 ) -> None:

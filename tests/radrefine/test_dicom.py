@@ -78,6 +78,28 @@ def test_the_window_of_the_file_is_applied() -> None:
     np.testing.assert_allclose(frame, [[0, 0, 64, 128, 191, 255, 255]], atol=1)
 
 
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"WindowCenter": None, "WindowWidth": None},
+        {"WindowWidth": 100},
+        {"VOILUTSequence": []},
+        {"RescaleSlope": None, "RescaleIntercept": None},
+    ],
+)
+def test_elements_without_a_value_are_as_if_they_were_not_there(empty: dict[str, object]) -> None:
+    values = np.array([[100, 600, 1100]], np.uint16)
+
+    np.testing.assert_array_equal(read_frame(_dicom(values, **empty), 0), read_frame(_dicom(values), 0))
+
+
+def test_a_damaged_header_is_refused_by_name() -> None:
+    data = _dicom(np.zeros((4, 4), np.uint8))
+    rows = data.index(b"\x28\x00\x10\x00US")
+    with pytest.raises(ImageError, match=r"damaged|not a DICOM file"):
+        count_frames(data[: rows + 4] + b"ZZ" + data[rows + 6 :])
+
+
 def test_deep_frames_without_a_window_are_stretched() -> None:
     frame = read_frame(_dicom(np.array([[100, 600, 1100]], np.uint16)), 0)
 

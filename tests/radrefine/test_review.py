@@ -14,7 +14,7 @@ from radrefine.batch import CleanOptions, clean_collection
 from radrefine.errors import UsageError
 from radrefine.records import Finding, Image
 from radrefine.refine import RefineOptions, refine_image
-from radrefine.review import COLUMNS, Decision, decide, read_review
+from radrefine.review import COLUMNS, Decision, Review, decide, read_review
 
 HEADER = ",".join(COLUMNS)
 
@@ -39,6 +39,10 @@ def test_written_decisions_are_read_back(tmp_path: Path) -> None:
     review.write(tmp_path / "out")
 
     assert read_review(tmp_path / "out" / "review.csv") == review
+
+    Review({}).write(tmp_path / "out")
+    assert not (tmp_path / "out" / "review.csv").exists()
+    assert read_review(tmp_path / "out" / "review.earlier.csv") == review
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,18 @@ def test_links_in_folders_are_followed_only_on_request(tmp_path: Path) -> None:
     assert set(refusals(tmp_path / "set", follow_links=True)) == {"b.png"}
 
 
+@pytest.mark.parametrize("loops", [1, 2])
+def test_links_that_lead_round_in_circles_are_refused(tmp_path: Path, loops: int) -> None:
+    (tmp_path / "US").mkdir()
+    (tmp_path / "US" / "a.png").write_bytes(b"a")
+    for number in range(loops):
+        (tmp_path / "US" / f"loop{number}").symlink_to("..")
+    source = open_members(tmp_path, follow_links=True)
+    assert [item.path for item in source.members() if isinstance(item, Member)] == ["US/a.png"]
+    assert len(refusals(tmp_path, follow_links=True)) == loops
+    assert source.count() == 1
+
+
 def test_file_that_grew_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     path = make_folder(tmp_path)
     member = list(open_members(path).members())[1]

@@ -105,6 +105,18 @@ def test_building_again_replaces_the_report(refined: Path) -> None:
     assert len(list((refined / "report" / "after").iterdir())) == summary.n_shown == 4
 
 
+def test_a_folder_that_is_no_report_of_ours_is_left_alone(refined: Path, tmp_path: Path) -> None:
+    site, mixed = tmp_path / "site", tmp_path / "mixed"
+    site.mkdir()
+    (site / "index.html").write_text("a page of somebody's")
+    build_report(refined, out=mixed)
+    (mixed / "thesis.txt").write_text("precious")
+    for folder in (site, mixed):
+        with pytest.raises(RefinedFolderError, match="holds something else"):
+            build_report(refined, out=folder)
+    assert (site / "index.html").is_file() and (mixed / "thesis.txt").read_text() == "precious"
+
+
 @pytest.mark.parametrize("fault", ["not refined", "occupied out", "negative sample"])
 def test_wrong_use_is_told_in_a_sentence(refined: Path, tmp_path: Path, fault: str) -> None:
     if fault == "not refined":

@@ -92,6 +92,17 @@ def test_large_groups_are_not_all_in_the_largest_part() -> None:
     assert np.bincount(parts[:27], minlength=3).tolist() == [24, 1, 2]
 
 
+@pytest.mark.parametrize(("classes", "per_class"), [(50, 7), (100, 4), (28, 3)])
+def test_equal_parts_are_equal_in_all_though_classes_are_smaller_than_their_number(
+    classes: int, per_class: int
+) -> None:
+    labels = np.repeat(np.arange(classes), per_class)
+    parts = assign_groups(count_groups(np.arange(len(labels)), labels, classes), [1.0] * 5)
+
+    assert np.ptp(np.bincount(parts, minlength=5)) <= 1
+    assert all(np.ptp(np.bincount(parts[labels == kind], minlength=5)) <= 1 for kind in range(classes))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_assigned_where_there_is_nothing(seed: int) -> None:
     empty = np.empty(0, np.int64)

@@ -209,6 +209,7 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"folds": 2}, "--folds must be 3 to 100"),
+        ({"folds": 3, "keep_blank": True}, "--keep-blank keeps blank images in train"),
         ({"folds": 3, "extend": Path("x")}, "cannot be combined"),
         ({"given": (Path("x"),), "extend": Path("x")}, "cannot be combined"),
         ({"layout": "tar"}, "--layout must be one of"),
@@ -221,6 +222,14 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         SplitOptions(**options)
+
+
+def test_given_files_are_not_written_over(refined: Path, tmp_path: Path) -> None:
+    given = tmp_path / "train.csv"
+    given.write_text("path,patient\n")
+    with pytest.raises(UsageError, match="would be written over"):
+        split_collection(refined, tmp_path, SplitOptions(given=(given,)))
+    assert given.read_text() == "path,patient\n"
 
 
 @pytest.mark.parametrize("name", ["images", "masks/split"])

@@ -18,6 +18,12 @@ def test_groups_join_duplicates_columns_and_neighbours() -> None:
     assert groups.tolist() == [0, 0, 0, 1, 1]
 
 
+def test_frames_of_a_file_belong_together() -> None:
+    images = frame("US/a.dcm/0000.png", "US/a.dcm/0001.png", "US/b.dcm/0000.png", "US/c/0000.png", "US/c/0001.png")
+
+    assert group_images(images, components=None).tolist() == [0, 0, 1, 2, 3]
+
+
 def test_empty_values_belong_to_nobody() -> None:
     images = frame("a.png", "b.png", "c.png", patient=["", " ", None])
 

@@ -44,6 +44,7 @@ class Agenda:
         kept: Images that an earlier run had done.
         refused: Files that are not taken as images, in the present walk.
         moved: Whether an image found done has another place in the source than before.
+        hidden: Whether a part of the source could not be read.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Agenda:
         self.in_work: dict[str, Task] = {}
         self.found_done: Counter[str] = Counter()
         self.kept = self.refused = 0
-        self.moved = False
+        self.moved = self.hidden = False
 
     def begin(self) -> None:
         """Forget what an earlier walk found; the next one finds it again."""
@@ -130,6 +131,7 @@ class Agenda:
         limit = self._options.limit
         for position, found in enumerate(self._catalog.entries()):
             if isinstance(found, Refusal):
+                self.hidden = self.hidden or found.hides
                 self._refuse(position, found.path, found.reason)
                 continue
             if limit is not None and images >= limit:

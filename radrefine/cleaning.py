@@ -63,6 +63,7 @@ class CleanRun:
         self._notes: list[str] = []
         self._last_commit = self._last_report = 0.0
         self._journal = Journal(out / STATE)
+        self._known = self._journal.count_unseen()
         # Files written before a power loss may have lost their contents, though the journal knows them.
         self._check_contents = self._journal.resumed and self._journal.recall("boot") != boot()
 
@@ -188,7 +189,21 @@ class CleanRun:
             self._note(outcomes)
 
     def _remove_gone(self) -> None:
-        """Remove what was made from files that the source no longer holds."""
+        """Remove what was made from files that the source no longer holds.
+
+        Raises:
+            RefinedFolderError: It holds none of those of earlier runs: it is another source of the same name.
+        """
+        gone = self._journal.count_unseen()
+        if gone and self._agenda.hidden:
+            kept = "what earlier runs made of images that are missing now was kept"
+            self._notes.append(f"a part of the source could not be read (see failures.csv); {kept}")
+            return
+        if gone and gone == self._known:
+            raise RefinedFolderError(
+                f"the source holds none of the {gone:,} images that {self._out} was made from before; "
+                "choose another --out, or remove that folder"
+            )
         for path in self._journal.drop_unseen():
             self._gone = True
             remove(f"{self._settings.out}/images/{path}")

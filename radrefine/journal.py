@@ -175,6 +175,12 @@ class Journal:
             self._db.execute("COMMIT")
         self._db.execute("BEGIN")
 
+    def count_unseen(self) -> int:
+        """Count the images of earlier runs that the walk over the source has not met, as far as it has come."""
+        with self._held():
+            (number,) = self._db.execute("SELECT COUNT(*) FROM images WHERE seen = 0").fetchone()
+        return int(number)
+
     def drop_unseen(self) -> Iterator[str]:
         """Forget the images that the source no longer holds, and yield their paths in the refined folder."""
         with self._held():

@@ -85,10 +85,17 @@ class Member(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A member that is not read, and why."""
+    """A member that is not read, and why.
+
+    Attributes:
+        path: As the source has it.
+        reason: A sentence.
+        hides: Whether other members may lie behind it, unseen: a folder, or the rest of an archive.
+    """
 
     path: str
     reason: str
+    hides: bool = False
 
 
 def read_bytes(locator: Locator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:

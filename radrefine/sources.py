@@ -128,7 +128,7 @@ class FolderSource:
             if stat.S_ISDIR(status.st_mode):
                 return _listed(full)
         except OSError as error:
-            return Refusal(printable(path), f"cannot be read: {error.strerror}")
+            return Refusal(printable(path), f"cannot be read: {error.strerror}", hides=True)
         if stat.S_ISLNK(status.st_mode):
             return Refusal(printable(path), "a link; name --follow-links to read through links")
         if not has_suffix(path, self._suffixes):

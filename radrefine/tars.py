@@ -41,7 +41,7 @@ class TarSource:
                 if isinstance(found, Refusal):
                     yield found
                 elif found.offset_data + found.size > length:
-                    yield Refusal(printable(found.name), "the archive ends inside it; get a whole copy")
+                    yield Refusal(printable(found.name), "the archive ends inside it; get a whole copy", hides=True)
                 else:
                     place = RangeLocator(str(self.path), found.offset_data, found.size)
                     yield checked(found.name, found.size, f"{stamp}:{found.offset_data}", place, self._max_bytes)
@@ -49,7 +49,7 @@ class TarSource:
             block = file.read(_TAR_BLOCK)
             if block.strip(b"\0") or len(block) < _TAR_BLOCK:
                 reason = f"the archive is damaged or cut short at byte {tar.offset:,}; nothing after it was read"
-                yield Refusal(self.path.name, reason)
+                yield Refusal(self.path.name, reason, hides=True)
 
     def count(self) -> int | None:
         """Count the names of image files in the archive."""
@@ -80,7 +80,8 @@ class GzipTarSource:
                         member = member._replace(locator=HeldBytes(content.read()))
                     yield member
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
-            yield Refusal(self.path.name, f"the archive is damaged or cut short ({error}); nothing after it was read")
+            reason = f"the archive is damaged or cut short ({error}); nothing after it was read"
+            yield Refusal(self.path.name, reason, hides=True)
 
     def count(self) -> int | None:
         """Return None: counting would decompress the whole archive."""
@@ -112,7 +113,8 @@ def _walk_tar(tar: tarfile.TarFile, archive: str, suffixes: tuple[str, ...]) -> 
         try:
             item = tar.next()
         except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter two from sizes that cannot be
-            yield Refusal(archive, f"the archive is damaged or cut short ({error}); nothing after it was read")
+            reason = f"the archive is damaged or cut short ({error}); nothing after it was read"
+            yield Refusal(archive, reason, hides=True)
             return
         if item is None:
             return

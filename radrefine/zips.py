@@ -60,7 +60,7 @@ class ZipSource:
             for item in _entries(file, start, length, shift):
                 if item is None:
                     reason = "the archive's directory is damaged; nothing after it was read, so get a whole copy"
-                    yield Refusal(self.path.name, reason)
+                    yield Refusal(self.path.name, reason, hides=True)
                     return
                 found = self._look_at(item, stamp)
                 if found is not None:

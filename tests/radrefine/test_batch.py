@@ -509,3 +509,29 @@ if __name__ == "__main__":
     subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True, timeout=120)
 
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_another_source_of_the_same_name_removes_nothing(tmp_path: Path) -> None:
+    for folder, name in (("a", "one.png"), ("b", "two.png")):
+        (tmp_path / folder / "col" / "CT" / "x").mkdir(parents=True)
+        (tmp_path / folder / "col" / "CT" / "x" / name).write_bytes(encode_png(np.zeros((8, 8), np.uint8)))
+    options = CleanOptions(jobs=1, backend="threading")
+    clean_collection(tmp_path / "a" / "col", tmp_path / "out", options)
+    with pytest.raises(RefinedFolderError, match="holds none of the 1 images"):
+        clean_collection(tmp_path / "b" / "col", tmp_path / "out", options)
+    assert (tmp_path / "out" / "images" / "CT" / "x" / "one.png").is_file()
+
+
+def test_an_archive_that_was_cut_short_removes_nothing(tmp_path: Path) -> None:
+    folder, archive, out = tmp_path / "col", tmp_path / "col.tar", tmp_path / "out"
+    (folder / "CT").mkdir(parents=True)
+    for number in range(20):
+        (folder / "CT" / f"{number:02d}.png").write_bytes(encode_png(np.full((8, 8), number, np.uint8)))
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, "CT")
+    options = CleanOptions(jobs=1, backend="threading")
+    clean_collection(archive, out, options)
+    archive.write_bytes(archive.read_bytes()[:12000])
+    summary = clean_collection(archive, out, options)
+    assert any("was kept" in note for note in summary.notes)
+    assert len(list((out / "images").rglob("*.png"))) == 20

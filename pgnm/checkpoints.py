@@ -12,6 +12,7 @@ README.md                        model card
 
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -86,6 +87,16 @@ class RunInfo:
             policy = recipe.policy if recipe.stage == "pretrain" else "none"
             values |= {"policy": policy, "grid": 0, "kernel": 0, "sigma": 0.0}
         return cls(class_names=tuple(class_names), **values)
+
+
+def clear_earlier(run: Path) -> None:
+    """Remove from a run folder what belongs to weights that are about to be trained anew."""
+    if not (run / CONFIG_FILE).is_file():
+        return
+    for name in (POLICY_FILE, "eval.json", "predictions.parquet"):
+        (run / name).unlink(missing_ok=True)
+    for name in ("eval", "overlays"):
+        shutil.rmtree(run / name, ignore_errors=True)
 
 
 def save_classifier(run: Path, model: nn.Module, info: RunInfo) -> None:

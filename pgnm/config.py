@@ -99,7 +99,7 @@ class Recipe:
     opt: str = _option("sgd", "Optimiser of the classifier.", choices=("sgd", "adamw", "adam"))
     momentum: float = _option(0.9, "Momentum of SGD, for classifier and policy.", low=0, high=1)
     weight_decay: float = _option(1e-4, "Weight decay, for classifier and policy.", low=0)
-    clip_grad: float = _option(0.0, "Largest norm of the classifier's gradient; 0: no clipping.", low=0)
+    clip_grad: float = _option(0.0, "Largest norm of the gradient of each network; 0: no clipping.", low=0)
     sched: str = _option("cosine", "Course of the learning rate.", choices=("constant", "step", "cosine"))
     sched_on: str = _option("step", "How often the learning rate moves.", choices=("step", "epoch"))
     step_epochs: int = _option(30, "Epochs between two falls of the schedule `step`.", low=1)

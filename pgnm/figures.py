@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pgnm.checkpoints import METRICS_FILE, RunInfo, load_classifier
 from pgnm.config import Recipe
 from pgnm.data import Split, build_loader
+from pgnm.errors import RunError
 from pgnm.evaluate import Evaluation
 from pgnm.figure_style import save_figure
 from pgnm.noisy_input import noise_source
@@ -81,6 +82,8 @@ def draw_masks(run: Path, split: Split, out: Path, *, seed: int = 0, columns: in
     _, info = load_classifier(run)
     source = noise_source(run, info, seed)
     rows = []
+    if split.test.empty:
+        raise RunError(f"{split.folder} has no test images to draw masks over; make a split with some")
     for modality, paths in _sample_by_modality(split, columns, seed).items():
         images = _read(split, paths, info)
         masks = source(paths)[:, 0].numpy()

@@ -1,5 +1,6 @@
 """Finetuning the heated classifier on plain images (method section 1.4); the policy is no longer needed."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def finetune(
         classifier, recipe = _start_classifier(heated, recipe, split)
         devices = open_devices(recipe)
         stage = Finetuning(classifier, recipe, devices, class_weights(split, recipe))
-    return fit(open_job(stage, recipe, split, out, devices, progress), resume=resume)
+    start = "" if heated is None else hashlib.sha256((heated / checkpoints.MODEL_FILE).read_bytes()).hexdigest()
+    return fit(open_job(stage, recipe, split, out, devices, progress, start=start), resume=resume)
 
 
 class Finetuning:

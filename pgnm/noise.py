@@ -109,7 +109,8 @@ def _gamma(shapes: Tensor, generator: torch.Generator | None) -> Tensor:
         uniform = torch.rand(pending.numel(), generator=generator, device=d.device)
         cube = (1 + c_here * normal).clamp_min(0) ** 3
         bound = 0.5 * normal.square() + d_here * (1 - cube + cube.log())  # -inf where the cube is 0: refused
-        accepted = uniform.log() < bound
+        # Shapes that are not numbers are passed on: refused again and again, they would never end.
+        accepted = (uniform.log() < bound) | d_here.isnan()
         chosen = pending[accepted]
         result[chosen] = (d_here * cube)[accepted]
         pending = pending[~accepted]

@@ -24,6 +24,8 @@ def noise_source(run: Path, info: RunInfo, seed: int) -> MaskSource:
     if info.policy in ("gaussian", "uniform") and info.grid:
         fixed = FixedNoise(info.policy)  # type: ignore[arg-type]
         return PathNoise(lambda generator: sample_fixed(fixed, (info.grid**2,), generator), info, seed)
+    if info.policy != "beta" or not info.grid:
+        raise RunError(f"{run} was trained without noise masks, so there are none to draw; use --input normalized")
     log_alpha, log_beta = read_dataset_shapes(run)
     return PathNoise(lambda generator: sample_beta(log_alpha, log_beta, generator), info, seed)
 

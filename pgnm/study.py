@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from pgnm.config import Recipe, load_recipe
+from pgnm.data import load_split
 from pgnm.errors import UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.files import write_json
@@ -248,6 +249,7 @@ def _record_plan(arms: Sequence[Arm], split: Path, out: Path, options: StudyOpti
     plan: dict[str, Any] = {
         "schema": SCHEMA,
         "split": str(split.resolve()),
+        "split_sha256": dict(load_split(split, allow_leakage=True).hashes),
         "seeds": list(options.all_seeds()),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
@@ -255,6 +257,8 @@ def _record_plan(arms: Sequence[Arm], split: Path, out: Path, options: StudyOpti
         before = json.loads(path.read_text(encoding="utf-8"))
         if before["split"] != plan["split"]:
             raise UsageError(f"{out} holds a study of the split {before['split']}; choose another --out for {split}")
+        if before.get("split_sha256", plan["split_sha256"]) != plan["split_sha256"]:
+            raise UsageError(f"the split {split} has changed since the study in {out} was begun; choose another --out")
         for name, described in before["arms"].items():
             changed = _difference(described, plan["arms"].get(name, described))
             if changed:

@@ -253,7 +253,10 @@ def _choose_workers(wanted: int, store: ImageStore, device: torch.device, world:
     # Augmenting a kept image takes a few per cent of a training step on a CPU; processes would only compete with it.
     if store.kept and (device.type == "cpu" or len(store) < 512):
         return 0
-    return max(1, min(8, len(os.sched_getaffinity(0)) // world))
+    # Not every system tells which processors a process may use.
+    affinity = getattr(os, "sched_getaffinity", None)
+    processors = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, min(8, processors // world))
 
 
 def _worker_context() -> Any:

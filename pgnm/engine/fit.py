@@ -90,6 +90,7 @@ class Job:
     train: Loader
     val: Loader
     info: checkpoints.RunInfo
+    resolved: dict[str, Any]
     progress: ProgressCallback = ignore_progress
 
 
@@ -111,6 +112,8 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
     recipe, stage, devices = job.recipe, job.stage, job.devices
     ema = Ema(stage.model, recipe.ema) if recipe.ema else None
     position = _resume(job, ema, resume)
+    if devices.is_main:
+        checkpoints.write_recipe(job.run, recipe, job.resolved)
     resumed_at = position.step
     if position.finished and position.epoch >= recipe.epochs:
         return _summary(job, position, resumed_at)
@@ -155,6 +158,8 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
             _log.info("epoch %d: %s", position.epoch, position.rows[-1])
     position.finished = True
     _save_state(job, position, Meter(), ema)
+    if interrupted.is_set():  # while the last epoch was judged: the run is whole, what would follow it is not wanted
+        raise KeyboardInterrupt
     return _summary(job, position, resumed_at)
 
 
@@ -179,8 +184,10 @@ def _resume(job: Job, ema: Ema | None, resume: bool | None) -> Position:
     if state is None:
         if resume:
             raise RunError(f"{job.run} holds no state to go on from; run without --resume to start")
+        if job.devices.is_main:
+            checkpoints.clear_earlier(job.run)
         return Position()
-    position, stage = unpack_state(state, job.recipe, job.split, job.devices)
+    position, stage = unpack_state(state, job.recipe, job.split, job.devices, start=job.resolved.get("start", ""))
     job.stage.load_state_dict(stage)
     if ema is not None:
         ema.load_state_dict(stage["ema"])
@@ -193,11 +200,17 @@ def _save_state(job: Job, position: Position, meter: Meter, ema: Ema | None) -> 
         stage = job.stage.state_dict()
         if ema is not None:
             stage["ema"] = ema.state_dict()
-        checkpoints.save_state(job.run, pack_state(job.recipe, job.split, job.devices, position, stage))
+        checkpoints.save_state(
+            job.run,
+            pack_state(job.recipe, job.split, job.devices, position, stage) | {"start": job.resolved.get("start", "")},
+        )
 
 
 def _waited_enough(recipe: Recipe, position: Position) -> bool:
-    return bool(recipe.early_stop) and position.epoch > 0 and position.waited >= recipe.early_stop
+    # The epochs in which apga's classifier learns alone are no waiting: its agent has not begun.
+    alone = recipe.alone_epochs if recipe.policy == "apga" else 0
+    waited = position.epoch - 1 - max(position.best_epoch, alone - 1)
+    return bool(recipe.early_stop) and position.epoch > 0 and waited >= recipe.early_stop
 
 
 def _summary(job: Job, position: Position, resumed_at: int) -> Summary:

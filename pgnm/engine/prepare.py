@@ -41,24 +41,30 @@ def class_weights(split: Split, recipe: Recipe) -> torch.Tensor | None:
 
 
 def open_job(
-    stage: Stage, recipe: Recipe, split: Split, run: Path, devices: Devices, progress: ProgressCallback
+    stage: Stage,
+    recipe: Recipe,
+    split: Split,
+    run: Path,
+    devices: Devices,
+    progress: ProgressCallback,
+    *,
+    start: str = "",
 ) -> Job:
-    """Build the loaders, describe the run in its folder, and return what `fit` works on."""
+    """Build the loaders and return what `fit` works on; `start` names the weights that the classifier starts from."""
     share = {"device": devices.device, "rank": devices.rank, "world": devices.world, "progress": progress}
     train = build_loader(split, "train", recipe, train=True, **share)  # type: ignore[arg-type]
     val = build_loader(split, "val", recipe, **share)  # type: ignore[arg-type]
-    if devices.is_main:
-        resolved = {
-            "versions": _versions(),
-            "device": str(devices.device),
-            "precision": devices.precision,
-            "processes": devices.world,
-            "split": str(split.folder),
-            "sha256": dict(split.hashes),
-        }
-        checkpoints.write_recipe(run, recipe, resolved)
+    resolved = {
+        "versions": _versions(),
+        "device": str(devices.device),
+        "precision": devices.precision,
+        "processes": devices.world,
+        "split": str(split.folder),
+        "sha256": dict(split.hashes),
+        **({"start": start} if start else {}),
+    }
     info = checkpoints.RunInfo.from_recipe(recipe, split.class_names)
-    return Job(stage, recipe, split, run, devices, train, val, info, progress)
+    return Job(stage, recipe, split, run, devices, train, val, info, resolved, progress)
 
 
 def _versions() -> dict[str, str]:

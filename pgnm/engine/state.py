@@ -120,7 +120,7 @@ def pack_state(
 
 
 def unpack_state(
-    state: Mapping[str, Any], recipe: Recipe, split: Split, devices: Devices
+    state: Mapping[str, Any], recipe: Recipe, split: Split, devices: Devices, *, start: str = ""
 ) -> tuple[Position, dict[str, Any]]:
     """Return position and stage of a saved state.
 
@@ -141,6 +141,8 @@ def unpack_state(
         differing.append(f"{_images_per_update(recipe, devices)} images per update, were {state['images_per_update']}")
     if dict(split.hashes) != state["split"]:
         differing.append("the split folder has changed")
+    if state.get("start", start) != start:
+        differing.append("it started from other weights")
     if differing:
         raise RunError(
             f"the run in this folder cannot go on: {'; '.join(differing)}; choose another --out, "

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pgnm.data import Split
 from pgnm.data.images import decode_image
-from pgnm.errors import PgnmError, RunError
+from pgnm.errors import PgnmError
 from pgnm.figure_style import save_figure
 from pgnm.figures import draw_masks, draw_training
 from pgnm.plots import plot_confusion, plot_per_label, plot_reliability
@@ -112,7 +112,7 @@ def mask_pictures(run: RunView, split: Split, work: Path, seed: int) -> list[Pic
     """Draw sampled masks over images of each modality, and intensities before and after; empty without noise."""
     try:
         histograms, sheet = draw_masks(run.folder, split, work, seed=seed)
-    except RunError:
+    except PgnmError:  # no noise, or images that are gone
         return []
     return [
         picture(sheet, f"Masks of {run.name}, and test images of each modality under them", chart=False),

@@ -156,6 +156,17 @@ def test_runs_side_by_side_give_what_runs_in_turn_give(split, tmp_path):
     assert tables[0]["f1"].notna().all()
 
 
+def test_a_study_is_not_gone_on_with_after_its_split_changed(split, tmp_path):
+    arms = plan_arms(["one=laptop:policy=none"])
+    study._record_plan(arms, split, tmp_path, StudyOptions(seeds=1))
+    study._record_plan(arms, split, tmp_path, StudyOptions(seeds=2))
+    plan = json.loads((tmp_path / "study.json").read_text())
+    plan["split_sha256"]["train.csv"] = "0" * 64
+    (tmp_path / "study.json").write_text(json.dumps(plan))
+    with pytest.raises(UsageError, match="has changed since the study"):
+        study._record_plan(arms, split, tmp_path, StudyOptions(seeds=2))
+
+
 def test_the_table_of_noises_names_its_arms_and_leaves_agents_out():
     arms = plan_arms(["one=laptop", "two=laptop:objective=pathwise", "agent=laptop_apga"])
     runs = pd.DataFrame({"arm": ["one", "two", "agent"], "f1": [0.1, 0.2, 0.3], "balanced_accuracy": [0.4, 0.5, 0.6]})

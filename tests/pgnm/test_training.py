@@ -261,6 +261,39 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(make_split: MakeSplit, tmp_
     assert pretrain(split, tmp_path / "run", TINY.replace(lr=0.5, epochs=1), resume=False).epochs == 1
 
 
+def test_a_refused_run_keeps_its_recipe(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "run", TINY.replace(epochs=1))
+    before = (tmp_path / "run" / "recipe.yaml").read_text()
+    with pytest.raises(RunError, match=r"lr is 0\.5"):
+        pretrain(split, tmp_path / "run", TINY.replace(epochs=1, lr=0.5))
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == before
+
+
+def test_a_run_from_other_heated_weights_is_not_gone_on_with(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    for seed in (0, 1):
+        pretrain(split, tmp_path / f"heated{seed}", TINY.replace(epochs=1, seed=seed))
+    recipe = TINY_FINETUNE.replace(epochs=1)
+    finetune(split, tmp_path / "heated0", tmp_path / "run", recipe)
+    with pytest.raises(RunError, match="it started from other weights"):
+        finetune(split, tmp_path / "heated1", tmp_path / "run", recipe)
+
+
+def test_training_anew_leaves_nothing_of_the_run_before(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, run = make_split(), tmp_path / "run"
+    pretrain(split, run, TINY.replace(epochs=1))
+    (run / "eval").mkdir()
+    (run / "eval.json").write_text("{}")
+    pretrain(split, run, TINY.replace(epochs=1, policy="none"), resume=False)
+    assert not any((run / name).exists() for name in ("policy.safetensors", "eval", "eval.json"))
+
+
+def test_a_run_that_diverges_ends(make_split: MakeSplit, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="not finite"):
+        pretrain(make_split(), tmp_path / "run", TINY.replace(lr=1e30))
+
+
 def test_a_demanded_state_must_be_there(make_split: MakeSplit, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="without --resume"):
         pretrain(make_split(), tmp_path / "run", TINY, resume=True)

@@ -79,8 +79,9 @@ def load_concepts(place: str | Path, *, name: str = "", seed: int = 0, distinct:
     """Read a set of unseen concepts.
 
     Args:
-        place: A `.npz` in MedMNIST's format; a split folder; a folder with `train`, `val` and `test` (or without
-            `val`), each of class folders; a folder of class folders; or `medmnist:NAME` for a class of that package.
+        place: A `.npz` in MedMNIST's format; a split folder; a folder with `train`, `val` (or `valid`,
+            `validation`, or none) and `test`, each of class folders; a folder of class folders; or `medmnist:NAME` for
+            a class of that package.
         name: Name to show; that of the file or folder where left out.
         seed: Seed of the parts that have to be carved.
         distinct: Of a folder, take images with equal pixels once, before parts are carved.
@@ -108,7 +109,7 @@ def _load_npz(path: Path, seed: int) -> ConceptSet:
         with np.load(path, allow_pickle=False) as arrays:
             wanted = {"class_names", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))}
             return _from_arrays(path.stem, {name: arrays[name] for name in wanted & set(arrays.files)}, seed)
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+    except (ValueError, TypeError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
         raise SplitError(
             f"{path} is not in MedMNIST's format ({error}); expected train_images, train_labels, ..."
         ) from None
@@ -122,8 +123,14 @@ def _from_arrays(name: str, arrays: dict[str, NDArray], seed: int) -> ConceptSet
             continue
         if labels.ndim == 2 and labels.shape[1] != 1:
             raise ValueError(f"{part}_labels has {labels.shape[1]} columns; only one label per image can be probed")
-        if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(labels) != len(images):
+        if labels.ndim not in (1, 2) or images.ndim not in (3, 4):
+            raise ValueError(f"{part}_images is {images.shape}, {part}_labels {labels.shape}")
+        shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3))
+        if images.dtype != np.uint8 or not shaped or 0 in images.shape or len(labels) != len(images):
             raise ValueError(f"{part}_images is {images.dtype} {images.shape} with {len(labels)} labels")
+        numbers = labels.astype(np.float64)
+        if not (np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers))).all():
+            raise ValueError(f"{part}_labels must be whole numbers from 0 on")
         parts[part] = ConceptPart(images, labels.reshape(-1).astype(np.int64))
     n_classes = 1 + max((int(part.labels.max()) for part in parts.values()), default=-1)
     names = [str(label) for label in arrays.get("class_names", range(n_classes))]
@@ -157,8 +164,11 @@ def _read_split_folder(path: Path) -> _Parts:
 
 
 def _read_class_folder(path: Path) -> _Parts:
-    roots = {part: path / part for part in PARTS if (path / part).is_dir()} or {"train": path}
-    names = sorted({folder.name for root in roots.values() for folder in root.iterdir() if folder.is_dir()})
+    spelt = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+    found = {part: next((path / name for name in spelt[part] if (path / name).is_dir()), None) for part in PARTS}
+    roots = {part: root for part, root in found.items() if root is not None} or {"train": path}
+    folders = (folder for root in roots.values() for folder in root.iterdir() if folder.is_dir())
+    names = sorted({folder.name for folder in folders if not folder.name.startswith(".")})
     parts = {}
     for part, root in roots.items():
         files = [(file, i) for i, name in enumerate(names) for file in list_images(root / name)]

@@ -62,7 +62,7 @@ def load_backbones(places: Sequence[str | Path], *, size: int = 0, seed: int = 0
         RunError: A run folder is unusable, or published weights cannot be fetched.
     """
     named = [_split_name(str(place)) for place in places]
-    runs = {place: load_classifier(place) for _, place in named if ":" not in place}
+    runs = {place: load_classifier(place) for _, place in named if ":" not in place or Path(place).is_dir()}
     size = size or next((info.size for _, info in runs.values()), 224)
     backbones = []
     for name, place in named:
@@ -75,6 +75,8 @@ def load_backbones(places: Sequence[str | Path], *, size: int = 0, seed: int = 0
 
 
 def _split_name(text: str) -> tuple[str, str]:
+    if Path(text).is_dir():  # whatever it is called
+        return "", text
     name, equals, place = text.partition("=")
     return (name, place) if equals else ("", text)
 

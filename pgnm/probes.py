@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from pgnm.concepts import ConceptSet
-from pgnm.errors import UsageError
+from pgnm.errors import SplitError, UsageError
 from pgnm.features import Backbone, compute_features
 from pgnm.metrics import judge
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
@@ -82,6 +82,11 @@ def probe(
     for done, (backbone, concepts) in enumerate(jobs):
         features = compute_features(backbone, concepts, cache, device=options.device, progress=progress)
         labels = {name: part.labels for name, part in concepts.parts()}
+        fewest = 2 if options.protocol == "unseen" else min(options.samples)
+        n_images, n_classes = len(labels["train"]), len(np.unique(labels["train"]))
+        if n_images < fewest or n_classes < 2:
+            needed = f"{fewest} or more of 2 classes or more are needed"
+            raise SplitError(f"{concepts.name} has {n_images} training images of {n_classes} classes; {needed}")
         run = _probe_unseen if options.protocol == "unseen" else _probe_fewshot
         place = {"set": concepts.name, "backbone": backbone.name}
         rows += [place | row for row in run(features, labels, len(concepts.class_names), len(concepts), options)]

@@ -1,5 +1,6 @@
 """Split a refined folder: group, assign, write, prove."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -178,6 +179,8 @@ def _write(
     write_left_out(out, work.left_out)
     if options.layout == IMAGEFOLDER:
         link_images(out, refined / IMAGES, images)
+    elif (out / IMAGEFOLDER).is_dir():  # links of an earlier split would tell of other parts
+        shutil.rmtree(out / IMAGEFOLDER)
     counts = dict(zip(SPLITS, count_classes(images, len(work.class_names)).T, strict=True))
     draw_histogram(out / "classes.png", pd.Series(work.class_names), counts, "Images per class and part")
     proof = prove_split(out, duplicates, work.unverified)

@@ -51,6 +51,14 @@ def test_reads_class_folders(tmp_path, parts):
     assert concepts.carved == (("val",) if parts else ("test", "val"))
 
 
+def test_takes_valid_for_val_and_leaves_hidden_folders_aside(tmp_path):
+    for root in ("train", "valid", "test"):
+        write_classes(tmp_path / "animals" / root)
+        (tmp_path / "animals" / root / ".cache").mkdir()
+    concepts = load_concepts(tmp_path / "animals")
+    assert (concepts.class_names, concepts.carved) == (("cat", "dog"), ())
+
+
 def test_reads_split_folders(make_split):
     concepts = load_concepts(make_split())
     # The probes' tensors share the memory of the labels, which pandas does not let be written.
@@ -71,6 +79,11 @@ def test_carving_takes_the_share_even_of_rare_classes():
         ({"images": np.zeros(3)}, "no training images"),
         ({"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.zeros((2, 3))}, "3 columns"),
         ({"train_images": np.zeros((2, 4, 4)), "train_labels": np.zeros(2)}, "float64"),
+        ({"train_images": np.zeros((2, 3, 4, 4), np.uint8), "train_labels": np.zeros(2, int)}, "uint8"),
+        ({"train_images": np.zeros((2, 4, 4, 2), np.uint8), "train_labels": np.zeros(2, int)}, "uint8"),
+        ({"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.array([0, -1])}, "whole numbers from 0"),
+        ({"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.array([0.5, 1])}, "whole numbers from 0"),
+        ({"train_images": np.zeros((2, 4, 4), np.uint8), "train_labels": np.zeros(())}, "train_labels"),
         ({"train_images": np.zeros((9, 4, 4), np.uint8), "train_labels": np.zeros(9)}, "1 class; at least two"),
     ],
 )

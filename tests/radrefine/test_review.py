@@ -103,7 +103,7 @@ def test_decision_meets_the_mark_of_its_kind_and_place() -> None:
 @pytest.fixture
 def two_marks(monkeypatch: pytest.MonkeyPatch) -> Image:
     """An image in which two marks of different kinds are found that share pixels."""
-    image = np.random.default_rng(0).integers(20, 90, (48, 64), np.uint8)
+    image = np.random.default_rng(0).integers(20, 90, (64, 64), np.uint8)
     image[10:20, 10:30] = 250
     image[10:20, 20:40] = 255
     masks = {kind: np.zeros(image.shape, bool) for kind in ("text", "caliper")}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,11 @@ def _flag(key: "dataclasses.Field[Any]") -> Any:
         kind | None,
         typer.Option(declaration, help=key.metadata["help"] + told, rich_help_panel=group, show_default=False),
     ]
+
+
+def is_first_process() -> bool:
+    """Tell whether this is the process of those started by torchrun that speaks for all, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def describe(summary: "Summary") -> tuple[dict[str, Any], list[str]]:

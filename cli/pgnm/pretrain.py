@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
-from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, recipe_flags
+from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, is_first_process, recipe_flags
 
 
 @tell_errors
@@ -33,4 +33,5 @@ def pretrain(
         summary = train(folder, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
     result, lines = describe(summary)
     lines.append(f"next: pgnm finetune {split or ''} --from {out}".replace("  ", " "))
-    finish(result, lines, as_json=as_json, quiet=quiet)
+    if is_first_process():
+        finish(result, lines, as_json=as_json, quiet=quiet)

@@ -101,6 +101,12 @@ def clean(
         timings=timings,
     )
     target = out if out is not None else default_out(src)
+    if layout == "imagefolder" and modality is None:
+        say(
+            "note: with --layout imagefolder, images below no folder called CT, MR, US or XR are taken for ultrasound "
+            "and refined; name --modality if they are something else",
+            quiet=quiet,
+        )
     if dry_run:
         plan = plan_collection(src, target, options)
         finish(dataclasses.asdict(plan), _plan_lines(plan), as_json=as_json, quiet=quiet)

@@ -153,8 +153,8 @@ def _parse_folder(folder: str, layout: str, modality: str | None) -> Place:
         parts = [modality, *parts]
     else:
         raise ImageError(
-            f"no folder of its path is one of {', '.join(MODALITIES)}; for other trees name --modality US (or CT, MR, XR), and "
-            "--layout imagefolder where the folders are the classes"
+            f"no folder of its path is one of {', '.join(MODALITIES)}; for other trees name --modality US (or CT, MR, "
+            "XR), and --layout imagefolder where the folders are the classes"
         )
     anatomy = parts[1] if len(parts) > 1 else None
     return Place(LABEL_SEPARATOR.join(parts), parts[0], anatomy, _joined(parts[2:]))

@@ -216,6 +216,9 @@ class CleanRun:
         counts = self._journal.counts()
         if self._agenda.refused:
             counts["failed"] = counts.get("failed", 0) + self._agenda.refused
+        applied, given = counts.get("refined", 0), self._corrections.count if self._corrections is not None else 0
+        if options.limit is None and applied < given:
+            self._notes.append(f"{applied:,} of the {given:,} corrections in {options.masks} met an image")
         seconds = time.monotonic() - self._started
         summary = CleanSummary(self._out, counts, self._done, self._agenda.kept, seconds, self._notes)
         self._review.write(self._out)

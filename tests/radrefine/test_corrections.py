@@ -182,6 +182,14 @@ def test_own_removals_make_the_same_images_on_another_copy(make_collection: Make
         assert images[0] == images[1]
 
 
+def test_corrections_that_meet_no_image_are_counted(make_collection: Make, tmp_path: Path) -> None:
+    (tmp_path / "masks/US/elsewhere").mkdir(parents=True)
+    (tmp_path / "masks/US/elsewhere/x1.npy").write_bytes(npy(GREY))
+    options = CleanOptions(jobs=1, backend="threading", masks=tmp_path / "masks")
+    summary = clean_collection(make_collection(), tmp_path / "out", options)
+    assert any(note.startswith("0 of the 1 corrections in") for note in summary.notes)
+
+
 @pytest.mark.usefixtures("fill_bright_pixels")
 def test_another_source_leaves_an_earlier_archive_whole(make_collection: Make, tmp_path: Path) -> None:
     archive, other = tmp_path / "removals.zip", tmp_path / "other"

@@ -235,6 +235,11 @@ class Recipe:
         """The technique that mixes the images of a batch, None for none."""
         return next((part for part in self.augment.split("+") if part in BATCH_AUGMENTS), None)
 
+    @property
+    def policy_side(self) -> int:
+        """Side of the images that the policy sees, px."""
+        return min(self.size, self.policy_size or self.size)
+
     def replace(self, **changes: Any) -> "Recipe":
         """Return a copy with some keys changed, checked anew."""
         return dataclasses.replace(self, **changes)

@@ -260,6 +260,5 @@ def _build_policy(recipe: Recipe) -> NoisePolicy:
         mu=recipe.prior_momentum,
         initial_shapes=recipe.initial_shapes,  # type: ignore[arg-type]
     )
-    seen = min(recipe.size, recipe.policy_size or recipe.size)
-    check_takes(policy.features, recipe.policy_model, "--policy-model", size=seen)
+    check_takes(policy.features, recipe.policy_model, "--policy-model", size=recipe.policy_side)
     return policy

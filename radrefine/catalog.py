@@ -133,15 +133,14 @@ def parse_label(path: str, *, layout: Layout = "radimagenet", modality: str | No
     Raises:
         ImageError: No folder of the path names a modality, and none was given.
     """
-    folder = path.rpartition("/")[0]
-    if folder.lower().endswith(DICOM_SUFFIXES):  # a frame, listed below its file
-        folder = folder.rpartition("/")[0]
-    return _parse_folder(folder, layout, modality)
+    return _parse_folder(path.rpartition("/")[0], layout, modality)
 
 
 @lru_cache(maxsize=4096)
 def _parse_folder(folder: str, layout: str, modality: str | None) -> Place:
     parts = folder.split("/") if folder else []
+    if folder.lower().endswith(DICOM_SUFFIXES):  # frames are listed below their file
+        parts.pop()
     wanted = MODALITIES if modality is None else (modality,)
     start = next((index for index, part in enumerate(parts) if part in wanted), None)
     if layout == "imagefolder":

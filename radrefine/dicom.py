@@ -137,11 +137,9 @@ def _decode(dataset: "Dataset", index: int) -> Image:
         return np.ascontiguousarray(stored)
     if kind == "PALETTE COLOR":
         return _to_eight_bits(apply_color_lut(stored, dataset))
-    for name in ("RescaleSlope", "RescaleIntercept", "VOILUTSequence", "ModalityLUTSequence"):
-        if name in dataset and not dataset.get(name) and dataset.get(name) != 0:
-            del dataset[name]  # without a value
+    _drop_empty(dataset)
     values = apply_modality_lut(stored, dataset)
-    if _has_window(dataset):
+    if "WindowWidth" in dataset or "VOILUTSequence" in dataset:
         values = _stretched(apply_voi_lut(values, dataset), *_window(dataset, values))
     elif values.dtype != np.uint8:
         values = _stretched(values, float(values.min()), float(values.max()))
@@ -149,17 +147,21 @@ def _decode(dataset: "Dataset", index: int) -> Image:
     return np.ascontiguousarray(255 - grey if kind == "MONOCHROME1" else grey)
 
 
-def _has_window(dataset: "Dataset") -> bool:
-    """Tell whether a file says how its values are shown; anonymisers leave elements without a value."""
-    window = (dataset.get("WindowCenter"), dataset.get("WindowWidth"))
-    return bool(dataset.get("VOILUTSequence")) or not any(value is None or value == "" for value in window)
+def _drop_empty(dataset: "Dataset") -> None:
+    """Remove what says how values are shown and has no value, as anonymisers leave it, or lacks its other half."""
+    pairs = (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept"))
+    for names in (*pairs, ("VOILUTSequence",), ("ModalityLUTSequence",)):
+        values = [dataset.get(name) for name in names]
+        if any(value is None or value == "" or value == [] for value in values):
+            for name in names:
+                dataset.pop(name, None)
 
 
 def _window(dataset: "Dataset", values: NDArray) -> tuple[float, float]:
     """Return what the window maps to black and to white."""
     from pydicom.pixels.processing import apply_voi_lut
 
-    if dataset.get("VOILUTSequence"):
+    if "VOILUTSequence" in dataset:
         table = dataset.VOILUTSequence[0].LUTDescriptor
         return 0.0, float(2 ** int(table[2]) - 1)
     # The ends of the window's scale, which the values themselves need not reach.

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from radrefine.dicom import count_frames
 from radrefine.errors import ImageError
-from radrefine.members import DICOM_SUFFIXES, UNREAD_SUFFIXES, FrameLocator, Member, Refusal, has_suffix, read_bytes
+from radrefine.headers import SUFFIXES
+from radrefine.members import DICOM_SUFFIXES, FrameLocator, Member, Refusal, has_suffix, read_bytes
 
 
 class Listing(Protocol):
@@ -36,14 +37,12 @@ class FrameSource:
     def members(self) -> Iterator[Member | Refusal]:
         """Yield the images of the source in its order, frames in the order of their file."""
         for found in self._files.members():
-            if isinstance(found, Refusal):
+            if isinstance(found, Refusal) or has_suffix(found.path, SUFFIXES):
                 yield found
-            elif has_suffix(found.path, UNREAD_SUFFIXES):
-                yield Refusal(found.path, "no format that is read; expected PNG, JPEG, TIFF, BMP or DICOM: convert it")
             elif has_suffix(found.path, DICOM_SUFFIXES):
                 yield from self._frames(found)
             else:
-                yield found
+                yield Refusal(found.path, "no format that is read; expected PNG, JPEG, TIFF, BMP or DICOM: convert it")
 
     def count(self) -> int | None:
         """Count the files; a DICOM file counts once, since only reading it would tell its frames."""

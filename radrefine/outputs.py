@@ -136,8 +136,6 @@ def publish_link(out: str, path: str, original: str) -> None:
         OSError: The two lie on different file systems, or the place cannot be written.
     """
     final = f"{out}/{path}"
-    if os.path.islink(original):  # noqa: PTH114 - a Path per image is slow
-        original = os.path.realpath(original)  # Linux would link the link
     try:
         os.link(original, final)
     except FileNotFoundError:

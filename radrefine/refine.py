@@ -17,9 +17,9 @@ from radrefine.records import Finding, Image, Mask, RefineResult
 from radrefine.review import Decision, decide
 from radrefine.schema import KINDS
 
-# Speckle shrunk to less than this looks like letters: on real pictures of 32 px a twentieth would be filled.
-LEAST_SIDE: Final = 64
-"""Pictures with a smaller side, px, are left as they are."""
+# Pictures with a smaller side, px, are left as they are: speckle shrunk that far looks like letters
+# (`tests/benchmarks/detector.py shrunk`).
+_LEAST_SIDE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def refine_image(
         The refined image, equal to the input outside the mask; mask, findings and residual score.
     """
     options = options or RefineOptions()
-    if min(image.shape[:2]) < LEAST_SIDE:
+    if min(image.shape[:2]) < _LEAST_SIDE:
         return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
     detection = detect_marks(image, options.detector, options.weights, options.templates)
     wanted = set(options.remove) - set(options.keep)

@@ -20,8 +20,9 @@ from radrefine.records import Finding
 from radrefine.schema import KINDS
 
 REVIEW_FILE: Final = "review.csv"
-EARLIER_FILE: Final = "review.earlier.csv"
 """Where a refined folder keeps the decisions that it was made with."""
+EARLIER_FILE: Final = "review.earlier.csv"
+"""Where it keeps those of the run before, once it was made without any."""
 COLUMNS: Final = ("path", "kind", "x", "y", "width", "height", "decision")
 DECISIONS: Final = ("keep", "reject")
 

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from radrefine.errors import SourceError
 from radrefine.frames import FrameSource
@@ -101,7 +101,7 @@ class FolderSource:
         root = str(self.path)
         open_folders = [iter(_listed(root))]
         prefixes = [""]
-        above = [_identity(root)]
+        above = [_identity(os.stat(root))]  # noqa: PTH116 - as below
         while open_folders:
             name = next(open_folders[-1], None)
             if name is None:
@@ -110,23 +110,22 @@ class FolderSource:
                 above.pop()
                 continue
             path = prefixes[-1] + name
-            found = self._look_at(path, f"{root}/{path}")
-            if isinstance(found, list):
-                here = _identity(f"{root}/{path}")
-                if here in above:
-                    yield Refusal(printable(path), "a link to a folder that it lies in; its images are listed there")
-                    continue
-                open_folders.append(iter(found))
+            found = self._look_at(path, f"{root}/{path}", above)
+            if isinstance(found, _Folder):
+                open_folders.append(iter(found.names))
                 prefixes.append(path + "/")
-                above.append(here)
+                above.append(found.identity)
             elif found is not None:
                 yield found
 
-    def _look_at(self, path: str, full: str) -> Member | Refusal | list[str] | None:
+    def _look_at(self, path: str, full: str, above: list[tuple[int, int]]) -> "Member | Refusal | _Folder | None":
         try:
             status = os.stat(full, follow_symlinks=self._follow)  # noqa: PTH116 - a Path for each of a million files is slow
             if stat.S_ISDIR(status.st_mode):
-                return _listed(full)
+                here = _identity(status)
+                if here in above:
+                    return Refusal(printable(path), "a link to a folder that it lies in; its images are listed there")
+                return _Folder(_listed(full), here)
         except OSError as error:
             return Refusal(printable(path), f"cannot be read: {error.strerror}", hides=True)
         if stat.S_ISLNK(status.st_mode):
@@ -136,7 +135,9 @@ class FolderSource:
         if not stat.S_ISREG(status.st_mode):
             return Refusal(printable(path), "not a regular file; expected an image file")
         stamp = f"{status.st_size}:{status.st_mtime_ns}"
-        return checked(path, status.st_size, stamp, FileLocator(full), self._max_bytes)
+        # Where links are followed, what they lead to is read and linked: a hard link to a link would be a link.
+        place = os.path.realpath(full) if self._follow else full
+        return checked(path, status.st_size, stamp, FileLocator(place), self._max_bytes)
 
     def count(self) -> int | None:
         """Count the names of image files below the folder."""
@@ -147,7 +148,7 @@ class FolderSource:
             folder = folders.pop()
             try:
                 if self._follow:  # links may lead round in circles
-                    here = _identity(folder)
+                    here = _identity(os.stat(folder))  # noqa: PTH116 - as above
                     if here in seen:
                         continue
                     seen.add(here)
@@ -162,8 +163,12 @@ class FolderSource:
         return total
 
 
-def _identity(folder: str) -> tuple[int, int]:
-    status = os.stat(folder)  # noqa: PTH116 - as above
+class _Folder(NamedTuple):
+    names: list[str]
+    identity: tuple[int, int]
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 

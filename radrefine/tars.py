@@ -80,8 +80,7 @@ class GzipTarSource:
                         member = member._replace(locator=HeldBytes(content.read()))
                     yield member
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
-            reason = f"the archive is damaged or cut short ({error}); nothing after it was read"
-            yield Refusal(self.path.name, reason, hides=True)
+            yield _cut_short(self.path.name, error)
 
     def count(self) -> int | None:
         """Return None: counting would decompress the whole archive."""
@@ -107,14 +106,17 @@ def _opened_tar(path: Path, file: BinaryIO | gzip.GzipFile, mode: str) -> tarfil
         raise SourceError(f"{path} is not a tar archive ({error}); get a whole copy of it") from None
 
 
+def _cut_short(archive: str, error: Exception) -> Refusal:
+    return Refusal(archive, f"the archive is damaged or cut short ({error}); nothing after it was read", hides=True)
+
+
 def _walk_tar(tar: tarfile.TarFile, archive: str, suffixes: tuple[str, ...]) -> Iterator[tarfile.TarInfo | Refusal]:
     """Yield the regular image files and what is refused, in constant memory."""
     while True:
         try:
             item = tar.next()
         except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter two from sizes that cannot be
-            reason = f"the archive is damaged or cut short ({error}); nothing after it was read"
-            yield Refusal(archive, reason, hides=True)
+            yield _cut_short(archive, error)
             return
         if item is None:
             return

@@ -39,7 +39,7 @@ def split(
     min_correlation: Annotated[
         float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.")
     ] = 0.97,
-    seed: Annotated[int, typer.Option(help="Decides between groups that are alike.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Decides between groups that are alike.")] = 0,
     jobs: Annotated[int, typer.Option(help="Threads; 0 or -1 for one per core.", min=-1)] = -1,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -36,7 +36,7 @@ def train_detector(
         float | None,
         typer.Option(help="Probability from which a pixel belongs to a mark; chosen on composites when left out."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and pictures.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and pictures.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
     as_json: Json = False,

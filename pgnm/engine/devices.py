@@ -99,7 +99,7 @@ def open_devices(recipe: Recipe) -> Devices:
     device = _choose_device(recipe.device)
     if device.type == "cpu":
         _keep_freed_memory()
-    side = min(recipe.size, recipe.policy_size or recipe.size)
+    side = recipe.policy_side
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Devices(device, choose_precision(recipe.precision, device, side))
     state = PartialState(cpu=device.type == "cpu")
@@ -133,9 +133,8 @@ def _leave() -> None:
 def choose_precision(wanted: str, device: torch.device, side: int) -> str:
     """Return the precision to compute in; `auto` takes bf16 where the hardware gains by it.
 
-    Of CPUs that is those with AMX, and AMD's with AVX-512 for bf16: forward and backward of resnet10t took .74 of the
-    time at 64 px and .58 at 224 px on a Zen 5 core. Intel's AVX-512 multiplies bf16 no faster than float32: on a
-    Sapphire Rapids core without AMX the same took 1.06 and 1.2 times as long.
+    Of CPUs that is those with AMX, and AMD's with AVX-512 for bf16; Intel's AVX-512 multiplies bf16 no faster than
+    float32. `tests/benchmarks/throughput.py --precision bf16` tells what a machine gains.
 
     Args:
         wanted: auto, fp32, bf16 or fp16.

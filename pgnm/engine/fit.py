@@ -187,7 +187,7 @@ def _resume(job: Job, ema: Ema | None, resume: bool | None) -> Position:
         if job.devices.is_main:
             checkpoints.clear_earlier(job.run)
         return Position()
-    position, stage = unpack_state(state, job.recipe, job.split, job.devices, start=job.resolved.get("start", ""))
+    position, stage = unpack_state(state, job.recipe, job.split, job.devices, start=job.resolved["start"])
     job.stage.load_state_dict(stage)
     if ema is not None:
         ema.load_state_dict(stage["ema"])
@@ -200,16 +200,14 @@ def _save_state(job: Job, position: Position, meter: Meter, ema: Ema | None) -> 
         stage = job.stage.state_dict()
         if ema is not None:
             stage["ema"] = ema.state_dict()
-        checkpoints.save_state(
-            job.run,
-            pack_state(job.recipe, job.split, job.devices, position, stage) | {"start": job.resolved.get("start", "")},
-        )
+        state = pack_state(job.recipe, job.split, job.devices, position, stage, start=job.resolved["start"])
+        checkpoints.save_state(job.run, state)
 
 
 def _waited_enough(recipe: Recipe, position: Position) -> bool:
     # The epochs in which apga's classifier learns alone are no waiting: its agent has not begun.
     alone = recipe.alone_epochs if recipe.policy == "apga" else 0
-    waited = position.epoch - 1 - max(position.best_epoch, alone - 1)
+    waited = min(position.waited, position.epoch - alone)
     return bool(recipe.early_stop) and position.epoch > 0 and waited >= recipe.early_stop
 
 

@@ -61,7 +61,7 @@ def open_job(
         "processes": devices.world,
         "split": str(split.folder),
         "sha256": dict(split.hashes),
-        **({"start": start} if start else {}),
+        "start": start,
     }
     info = checkpoints.RunInfo.from_recipe(recipe, split.class_names)
     return Job(stage, recipe, split, run, devices, train, val, info, resolved, progress)

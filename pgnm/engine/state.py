@@ -106,13 +106,14 @@ class Position:
 
 
 def pack_state(
-    recipe: Recipe, split: Split, devices: Devices, position: Position, stage: dict[str, Any]
+    recipe: Recipe, split: Split, devices: Devices, position: Position, stage: dict[str, Any], *, start: str
 ) -> dict[str, Any]:
-    """Put all that resuming needs into tensors and plain values."""
+    """Put all that resuming needs into tensors and plain values; `start` names the weights that the run began with."""
     return {
         "format": _FORMAT,
         "recipe": recipe.to_dict(),
         "split": dict(split.hashes),
+        "start": start,
         "images_per_update": _images_per_update(recipe, devices),
         "position": asdict(position),
         "stage": stage,
@@ -120,7 +121,7 @@ def pack_state(
 
 
 def unpack_state(
-    state: Mapping[str, Any], recipe: Recipe, split: Split, devices: Devices, *, start: str = ""
+    state: Mapping[str, Any], recipe: Recipe, split: Split, devices: Devices, *, start: str
 ) -> tuple[Position, dict[str, Any]]:
     """Return position and stage of a saved state.
 

@@ -1,6 +1,5 @@
 """Split a refined folder: group, assign, write, prove."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA, SPLITS
 from radrefine.split.assign import UNASSIGNED, assign_groups
 from radrefine.split.given import read_given
-from radrefine.split.layout import IMAGEFOLDER, link_images
+from radrefine.split.layout import IMAGEFOLDER, link_images, remove_links
 from radrefine.split.options import SplitOptions
 from radrefine.split.prepare import BRIDGE, Work, prepare
 from radrefine.split.proof import SplitProof, prove_split
@@ -179,8 +178,8 @@ def _write(
     write_left_out(out, work.left_out)
     if options.layout == IMAGEFOLDER:
         link_images(out, refined / IMAGES, images)
-    elif (out / IMAGEFOLDER).is_dir():  # links of an earlier split would tell of other parts
-        shutil.rmtree(out / IMAGEFOLDER)
+    else:
+        remove_links(out)
     counts = dict(zip(SPLITS, count_classes(images, len(work.class_names)).T, strict=True))
     draw_histogram(out / "classes.png", pd.Series(work.class_names), counts, "Images per class and part")
     proof = prove_split(out, duplicates, work.unverified)

@@ -43,9 +43,14 @@ def link_images(folder: Path, root: Path, images: pd.DataFrame) -> Path:
                 raise SplitError(
                     f"{place} takes no links ({error.strerror}); use --layout csv or another disk"
                 ) from error
-    shutil.rmtree(final, ignore_errors=True)
+    remove_links(folder)
     temporary.rename(final)
     return final
+
+
+def remove_links(folder: Path) -> None:
+    """Remove the links of an earlier split, which would tell of other parts than the present one."""
+    shutil.rmtree(folder / IMAGEFOLDER, ignore_errors=True)
 
 
 def _name_links(images: pd.DataFrame) -> pd.Series:

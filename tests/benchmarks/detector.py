@@ -5,6 +5,7 @@
     python tests/benchmarks/detector.py rims [--clean FOLDER]... [--count 300]
     python tests/benchmarks/detector.py flow [--count 120]
     python tests/benchmarks/detector.py colours [--count 300]
+    python tests/benchmarks/detector.py shrunk
     python tests/benchmarks/detector.py fills [--count 240] [--found]
 
 The real images are split once, by a hash of their names: thresholds and training were chosen on the half "choose",
@@ -29,8 +30,8 @@ import cv2
 import numpy as np
 import typer
 
-from radrefine.areas import grown
-from radrefine.artifacts.detect import DETECTORS
+from radrefine.areas import grown, window
+from radrefine.artifacts.detect import DETECTORS, detect_marks
 from radrefine.artifacts.learned import WEIGHTS, MarkDetector
 from radrefine.artifacts.response import to_grey
 from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_bench
@@ -216,6 +217,30 @@ def colours(count: int = 300) -> None:
         ours += _tinted(refine_image(case.image).image, case.clean)
     print(f"{pictures} of {count} pictures with coloured marks: {marked} pixels have a colour that they had not")
     print(f"true masks filled, {true / marked:.3f} of them are left; cleaned, {ours / marked:.3f}")
+
+
+@app.command()
+def shrunk() -> None:
+    """Print how much of clean images each detector takes for marks when they are shrunk to thumbnails."""
+    clean = [case.image for folder in CLEAN for case in real_cases(folder, "all")]
+    least = RefineOptions().min_score
+    for side in (24, 32, 48, 64, 96, 128):
+        told = []
+        for detector in ("learned", "classical"):
+            shares = []
+            for image in clean:
+                factor = side / min(image.shape[:2])
+                size = (max(side, round(image.shape[1] * factor)), max(side, round(image.shape[0] * factor)))
+                small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+                taken = np.zeros(small.shape[:2], bool)
+                found = detect_marks(small, detector)
+                for mark in found.findings:
+                    if mark.score >= least:
+                        box = window((mark.x, mark.y, mark.width, mark.height), 0)
+                        taken[box] |= found.masks[mark.kind][box]
+                shares.append(float(taken.mean()))
+            told.append(f"{detector} {np.mean(shares):.3f} of the pixels, {np.max(shares):.2f} at most")
+        print(f"{side:3} px: {'; '.join(told)}")
 
 
 def _tinted(image: Image, clean: Image) -> int:

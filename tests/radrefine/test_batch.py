@@ -535,3 +535,13 @@ def test_an_archive_that_was_cut_short_removes_nothing(tmp_path: Path) -> None:
     summary = clean_collection(archive, out, options)
     assert any("was kept" in note for note in summary.notes)
     assert len(list((out / "images").rglob("*.png"))) == 20
+
+
+def test_links_that_are_followed_are_not_linked_to(tmp_path: Path) -> None:
+    source, store = tmp_path / "col", tmp_path / "store.png"
+    (source / "CT").mkdir(parents=True)
+    store.write_bytes(encode_png(np.zeros((8, 8), np.uint8)))
+    (source / "CT" / "a.png").symlink_to("../../store.png")
+    clean_collection(source, tmp_path / "out", CleanOptions(jobs=1, backend="threading", link=True, follow_links=True))
+    written = tmp_path / "out" / "images" / "CT" / "a.png"
+    assert not written.is_symlink() and written.samefile(store)

@@ -83,6 +83,8 @@ def evaluate_run(
     split: str | Path,
     options: EvalOptions | None = None,
     progress: ProgressCallback = ignore_progress,
+    *,
+    allow_leakage: bool = False,
 ) -> Evaluation:
     """Judge the classifier of a run folder on one part of a split and write predictions and metrics.
 
@@ -94,8 +96,10 @@ def evaluate_run(
         split: Split folder with the model's classes.
         options: What to judge and how.
         progress: Hears how many images are done.
+        allow_leakage: Judge also where images are shared between the parts of the split; `eval.json` says so.
 
     Raises:
+        LeakageError: Images are shared between the parts of the split.
         RunError: The run folder is unusable, or has no learned noise while `input` is noisy, or no agent while it is
             aided.
         SplitError: The split is unusable, or its classes are not the model's.
@@ -103,7 +107,7 @@ def evaluate_run(
     options = options or EvalOptions()
     run = Path(run)
     model, info = load_classifier(run)
-    images = load_split(split)
+    images = load_split(split, allow_leakage=allow_leakage)
     check_classes(run, info, images)
     device = choose_device(options.device)
     loader = build_loader(images, options.part, loading_recipe(info, options), device=device, progress=progress)
@@ -131,6 +135,7 @@ def evaluate_run(
         "run": str(run),
         "model": info.model,
         "split": str(images.folder),
+        "allow_leakage": allow_leakage,
         "seed": options.seed,
         **chosen,
         "n_images": len(target),

@@ -69,7 +69,9 @@ class Finetuning:
         self._updater = Updater(self.model, recipe, recipe.opt, recipe.lr)
         self._scaler = torch.amp.GradScaler(devices.device.type, enabled=devices.precision == "fp16")
 
-    def update(self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool) -> dict[str, Tensor]:
+    def update(
+        self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool = True, share: float = 1.0
+    ) -> dict[str, Tensor]:
         """Learn from one batch of plain images; arguments and result as in `pgnm.pretrain.Pretraining.update`."""
         rate = self._updater.set_rate(rate_factor(self.recipe, self.recipe.sched, epochs_done))
         with self.devices.autocast(), self.devices.hold_back(*([] if last else [self._classifier])):
@@ -77,7 +79,7 @@ class Finetuning:
         loss = functional.cross_entropy(
             logits, targets, self._weights, reduction="none", label_smoothing=self.recipe.label_smoothing
         ).mean()
-        self._scaler.scale(loss / self.recipe.accumulate).backward()
+        self._scaler.scale(loss * share).backward()
         numbers = {"loss": loss, "lr": images.new_tensor(rate)}
         if last:
             numbers["grad_norm"] = self._updater.step(self._scaler)

@@ -86,7 +86,9 @@ class Pretraining:
             self._policy = devices.distribute(policy)
             self._policy_updater = Updater(policy, recipe, recipe.policy_opt, recipe.policy_lr)
 
-    def update(self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool) -> dict[str, Tensor]:
+    def update(
+        self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool = True, share: float = 1.0
+    ) -> dict[str, Tensor]:
         """Learn from one batch: draw a mask for each image, classify the masked images, teach both networks.
 
         Args:
@@ -94,6 +96,7 @@ class Pretraining:
             targets: (B,) class indices, or (B, C) shares of the classes where images were mixed.
             epochs_done: Position of the schedules.
             last: Whether weights move after this batch; else gradients are only summed.
+            share: What this batch counts in the sum: one over the batches of the update.
 
         Returns:
             Scalars to log, still on the device.
@@ -136,7 +139,7 @@ class Pretraining:
         numbers |= {"loss": loss, "cross_entropy": cross_entropy.mean(), **terms}
 
         # One backward pass feeds both optimisers.
-        self._scaler.scale(loss / recipe.accumulate).backward()
+        self._scaler.scale(loss * share).backward()
         if last:
             numbers |= {"grad_norm": self._classifier_updater.step(self._scaler)}
             if output is not None:

@@ -55,7 +55,9 @@ class AdversarialPretraining:
             self._agent = devices.distribute(agent)
             self._updaters["agent"] = Updater(agent, recipe, recipe.policy_opt, recipe.policy_lr)
 
-    def update(self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool) -> dict[str, Tensor]:
+    def update(
+        self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool = True, share: float = 1.0
+    ) -> dict[str, Tensor]:
         """Learn from one batch.
 
         Args:
@@ -63,6 +65,7 @@ class AdversarialPretraining:
             targets: (B,) class indices, or (B, C) shares of the classes where images were mixed.
             epochs_done: Position of the schedules.
             last: Always True; APGA moves its weights several times per batch and cannot sum gradients over batches.
+            share: Always 1.
 
         Returns:
             Scalars to log, still on the device.

@@ -14,7 +14,7 @@ import yaml
 
 from pgnm.config import Recipe, load_recipe
 from pgnm.data import load_split
-from pgnm.errors import UsageError
+from pgnm.errors import RunError, TrainingError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.files import write_json
 from pgnm.finetune import finetune
@@ -155,8 +155,10 @@ def run_study(
     out: Path,
     options: StudyOptions | None = None,
     progress: ProgressCallback = ignore_progress,
-) -> None:
+) -> dict[str, str]:
     """Train and judge every arm with every seed; what is done already is not done again.
+
+    A run that fails, as by a loss that is not finite, does not keep the others from being run.
 
     Every run is in `out/<arm>/seed<seed>/`: `heated` and `finetuned`, run folders with their evaluations.
 
@@ -166,6 +168,9 @@ def run_study(
         out: Folder of the study.
         options: Seeds and parallel runs.
         progress: Hears of runs finished and, with one run at a time, of the steps within.
+
+    Returns:
+        What went wrong with each run that failed, by its folder in `out`; the next call tries it again.
 
     Raises:
         UsageError: `out` holds a study in which an arm of the same name has another recipe, or of another split.
@@ -177,17 +182,21 @@ def run_study(
     devices = torch.cuda.device_count()
     jobs = options.jobs or max(1, devices)
     tasks = (
-        joblib.delayed(run_one)(
+        joblib.delayed(_try_one)(
             arm, seed, split, out, options.resamples, _device(arm, i, devices, jobs), progress if jobs == 1 else None
         )
         for i, (arm, seed) in enumerate(pending)
     )
     done = total - len(pending)
+    failed: dict[str, str] = {}
     progress(Progress("runs", done, total))
     # Runs share the GPUs in turn; with one job everything stays in this process.
-    for _ in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+    for place, fault in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
         done += 1
-        progress(Progress("runs", done, total))
+        if fault:
+            failed[place] = fault
+        progress(Progress("runs", done, total, {"failed": len(failed)} if failed else {}))
+    return failed
 
 
 def _device(arm: Arm, place: int, devices: int, jobs: int) -> str:
@@ -205,6 +214,21 @@ def is_done(arm: Arm, seed: int, out: Path) -> bool:
     """Tell whether every evaluation of a run is there; each is written after the stage that it judges."""
     folder = run_folder(arm, seed, out)
     return all((folder / run / "eval" / f"classify-{kind}" / "eval.json").is_file() for run, kind in arm.stages())
+
+
+def whole_arms(arms: Sequence[Arm], failed: Mapping[str, str]) -> list[Arm]:
+    """Return the arms of which no run failed; `failed` is what `run_study` returned."""
+    return [arm for arm in arms if not any(place.startswith(f"{arm.name}/") for place in failed)]
+
+
+def _try_one(arm: Arm, seed: int, *args: Any) -> tuple[str, str]:
+    """Do one run; return its folder in the study and what went wrong, empty where nothing did."""
+    place = f"{arm.name}/seed{seed}"
+    try:
+        run_one(arm, seed, *args)
+    except (TrainingError, RunError) as error:
+        return place, str(error)
+    return place, ""
 
 
 def run_one(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pgnm.data import load_split
-from pgnm.errors import UsageError
+from pgnm.errors import TrainingError, UsageError
 from pgnm.figure_style import save_figure
 from pgnm.figures import draw_masks, draw_split, draw_training
 from pgnm.files import atomic_path, write_text
@@ -17,7 +17,7 @@ from pgnm.plots import plot_comparison, plot_low_shot, plot_per_label
 from pgnm.probe_report import table_unseen
 from pgnm.probes import summarise
 from pgnm.statistics import compare_paired, holm
-from pgnm.study import Arm, run_folder
+from pgnm.study import Arm, run_folder, whole_arms
 from pgnm.tables import published_source, published_table, show_spread, to_markdown, write_table
 
 COMPARED: Final = ("f1", "balanced_accuracy", "auroc_ovr", "accuracy")
@@ -32,16 +32,18 @@ def write_report(
     out: Path,
     baseline: str = "",
     probes: Mapping[str, pd.DataFrame] | None = None,
+    failed: Mapping[str, str] | None = None,
 ) -> Path:
     """Write runs.csv, the tables, the figures and report.md of a finished study; return the report.
 
     Args:
-        arms: The arms; the first is the baseline unless `baseline` names another.
+        arms: The arms that have every seed; the first is the baseline unless `baseline` names another.
         seeds: The seeds of the study.
         split: The split of the study.
         out: Folder of the study.
         baseline: Name of the arm with which the others are compared.
         probes: Results of `study_probes.probe_arms` by protocol, where the arms were probed.
+        failed: What `run_study` returned; the report tells of it.
 
     Raises:
         UsageError: No arm is called `baseline`.
@@ -75,7 +77,7 @@ def write_report(
         path = save_figure(plot_low_shot(probes["fewshot"]), out / "figures" / "lowshot.png")
         pictures.append(("Low-shot curves on unseen concepts, frozen features (figure 5).", path))
     report = out / "report.md"
-    write_text(report, _report(arms, seeds, named, pictures, out, comparison))
+    write_text(report, _report(arms, seeds, named, pictures, out, comparison, failed or {}))
     return report
 
 
@@ -89,6 +91,22 @@ def check_baseline(arms: Sequence[Arm], baseline: str) -> str:
     if baseline and baseline not in names:
         raise UsageError(f"--against must be one of {', '.join(names)}; got {baseline!r}")
     return baseline or names[0]
+
+
+def check_failures(failed: Mapping[str, str], arms: Sequence[Arm], baseline: str) -> None:
+    """Refuse to compare where the baseline has a run that failed, or where nothing else is left.
+
+    Raises:
+        TrainingError: So it is; the message tells of the first failure.
+    """
+    reference = check_baseline(arms, baseline)
+    whole = [arm.name for arm in whole_arms(arms, failed)]
+    if reference not in whole or (len(whole) == 1 < len(arms)):
+        place, fault = next(iter(failed.items()))
+        raise TrainingError(
+            f"{len(failed)} runs failed and too little is left to compare; {place}: {fault}; "
+            "run the same command again to try them anew"
+        )
 
 
 def collect_runs(arms: Sequence[Arm], seeds: Sequence[int], out: Path) -> pd.DataFrame:
@@ -252,6 +270,7 @@ def _report(
     pictures: Sequence[tuple[str, Path]],
     out: Path,
     comparison: pd.DataFrame,
+    failed: Mapping[str, str],
 ) -> str:
     budgets = pd.DataFrame(
         {
@@ -269,6 +288,9 @@ def _report(
         "All arms have the same number of epochs." if equal else "**The arms differ in epochs; compare with care.**",
         to_markdown(budgets),
     ]
+    if failed:
+        told = "Arms with a run that failed are left out below: a mean over the seeds that went well would flatter them."
+        lines += ["## Failed runs", told, "\n".join(f"- {place}: {fault}" for place, fault in failed.items())]
     for name, (caption, table) in tables.items():
         lines += ["## " + name.replace("table", "Table ").capitalize(), caption, to_markdown(table)]
         if name == "comparison" and len(comparison):

@@ -6,14 +6,24 @@ from typing import Annotated, Any
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli.pgnm._training import AllowLeakage
 
 _PROTOCOL = (
     "classify: the test images; unseen: frozen features and an MLP on other sets; fewshot: with 8 to 256 samples."
 )
 
 
+# Options that one kind of protocol alone uses, by parameter.
+_CLASSIFY_ONLY = {"input_": "--input", "part": "--part", "allow_leakage": "--allow-leakage", "resamples": "--resamples"}
+_PROBES_ONLY = {
+    "sets": "--set", "backbones": "--backbone", "trials": "--trials", "shuffle_labels": "--shuffle-labels",
+    "out": "--out",
+}  # fmt: skip
+
+
 @tell_errors
 def eval_(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Run folder of a pretrained or finetuned model.")] = Path("finetuned"),
     split: Annotated[
         Path, typer.Argument(help="Split folder with the model's classes; for unseen and fewshot also any set.")
@@ -48,6 +58,7 @@ def eval_(
     workers: Annotated[int, typer.Option(help="Processes that load images; -1: chosen by the machine.")] = -1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples for the intervals; 0 for none.")] = 1000,
+    allow_leakage: AllowLeakage = False,
     seed: Annotated[int, typer.Option(help="Seed of masks, bootstrap, draws and initial weights.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -55,13 +66,15 @@ def eval_(
     """Judge MODEL on SPLIT: metrics with intervals, per-class scores, calibration, predictions, figures."""
     from pgnm.evaluate import EvalOptions, choose_device, evaluate_run
 
+    _refuse_idle(context, protocol)
     if protocol == "classify":
         from pgnm.figures import draw_evaluation
         from pgnm.hub import locate_split
 
         options = EvalOptions(input_, part, batch_size, workers, device, seed, resamples)
         with progress(quiet=quiet) as callback:
-            evaluation = evaluate_run(model, locate_split(split, progress=callback), options, callback)
+            place = locate_split(split, progress=callback)
+            evaluation = evaluate_run(model, place, options, callback, allow_leakage=allow_leakage)
             draw_evaluation(evaluation)
         lines = _describe(evaluation.summary, model, evaluation.folder)
         finish(evaluation.summary, lines, as_json=as_json, quiet=quiet)
@@ -93,6 +106,17 @@ def eval_(
         for row in found["scores"]
     ]
     finish(found, [*lines, f"wrote tables and figures in {out}"], as_json=as_json, quiet=quiet)
+
+
+def _refuse_idle(context: typer.Context, protocol: str) -> None:
+    """Refuse options that were given and that the protocol would not use."""
+    from pgnm.errors import UsageError
+
+    idle = _PROBES_ONLY if protocol == "classify" else _CLASSIFY_ONLY
+    sources = {flag: context.get_parameter_source(name) for name, flag in idle.items()}
+    given = [flag for flag, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise UsageError(f"--protocol {protocol} does not use {', '.join(given)}; leave out what it does not use")
 
 
 def _describe(summary: dict[str, Any], model: Path, folder: Path) -> list[str]:

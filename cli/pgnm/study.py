@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import EXIT_FAILED, Json, Quiet, finish, progress, tell_errors
 from cli.pgnm._training import recipe_flags
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def study(
     from pgnm.evaluate import choose_device
     from pgnm.hub import load_sets
     from pgnm.probes import ProbeOptions
-    from pgnm.study import StudyOptions, plan_arms, run_study
+    from pgnm.study import StudyOptions, plan_arms, run_study, whole_arms
     from pgnm.study_probes import probe_arms
-    from pgnm.study_report import check_baseline, write_report
+    from pgnm.study_report import check_baseline, check_failures, write_report
 
     options = StudyOptions(seeds, flags.pop("seed", None) or 0, jobs, resamples)
     given = {key: value for key, value in flags.items() if value is not None}
@@ -73,13 +73,19 @@ def study(
     with progress(quiet=quiet) as callback:
         # What cannot be read is told before hours of training, not after.
         concepts = load_sets(sets or [], seed=options.first_seed, progress=callback)
-        run_study(planned, split, out, options, callback)
+        failed = run_study(planned, split, out, options, callback)
+        check_failures(failed, planned, against)
+        planned = whole_arms(planned, failed)
         probes: dict[str, pd.DataFrame] = {
             one.protocol: probe_arms(planned, options.all_seeds(), concepts, out, one, backbones or (), callback)
             for one in probing
             if concepts
         }
-        report = write_report(planned, options.all_seeds(), split, out, against, probes)
+        report = write_report(planned, options.all_seeds(), split, out, against, probes, failed)
     result = {"report": str(report), "arms": [arm.name for arm in planned], "seeds": list(options.all_seeds())}
-    lines = [f"wrote {report}, {out / 'runs.csv'}, {out / 'tables'} and {out / 'figures'}"]
+    result["failed"] = failed
+    lines = [f"{place} failed: {fault}" for place, fault in failed.items()]
+    lines += [f"wrote {report}, {out / 'runs.csv'}, {out / 'tables'} and {out / 'figures'}"]
     finish(result, lines, as_json=as_json, quiet=quiet)
+    if failed:
+        raise typer.Exit(EXIT_FAILED)

@@ -41,8 +41,10 @@ class Stage(Protocol):
     model: nn.Module
     """The classifier, on its device, neither compiled nor wrapped."""
 
-    def update(self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool) -> dict[str, Tensor]:
-        """Learn from one batch and return scalars to log; weights move where `last` closes an update."""
+    def update(
+        self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool = True, share: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Learn from one batch, `share` of an update, and return scalars to log; weights move where `last` closes it."""
 
     def close_epoch(self, epochs: int, *, best: bool) -> None:
         """Hear that so many epochs are done and validated, and whether the last was the best so far."""
@@ -128,8 +130,13 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
                 job.train.epoch(position.epoch, position.batch), position.batch
             ):
                 torch.manual_seed(derive_seed(recipe.seed, _STEP_STREAM, position.step, devices.rank))
-                last = (number + 1) % recipe.accumulate == 0 or number + 1 == len(job.train)
-                numbers = stage.update(images, targets, position.epoch + number / len(job.train), last=last)
+                # The last update of an epoch may be left with fewer batches; they count as much as those of any other.
+                first = number - number % recipe.accumulate
+                together = min(recipe.accumulate, len(job.train) - first)
+                last = number + 1 == first + together
+                numbers = stage.update(
+                    images, targets, position.epoch + number / len(job.train), last=last, share=1 / together
+                )
                 guard.watch(numbers, position, rows)
                 meter.add(numbers)
                 position.batch, position.step = number + 1, position.step + 1
@@ -188,6 +195,7 @@ def _resume(job: Job, ema: Ema | None, resume: bool | None) -> Position:
             checkpoints.clear_earlier(job.run)
         return Position()
     position, stage = unpack_state(state, job.recipe, job.split, job.devices, start=job.resolved["start"])
+    position.batch = min(position.batch, len(job.train))  # what no batch took is dropped, however they are cut
     job.stage.load_state_dict(stage)
     if ema is not None:
         ema.load_state_dict(stage["ema"])

@@ -149,7 +149,10 @@ def unpack_state(
             f"the run in this folder cannot go on: {'; '.join(differing)}; choose another --out, "
             "or start anew with --no-resume"
         )
-    return Position(**state["position"]), state["stage"]
+    position = Position(**state["position"])
+    # States are saved between updates; a running epoch holds as many updates, which may now be of other batches.
+    position.batch = -(-position.batch // state["recipe"]["accumulate"]) * recipe.accumulate
+    return position, state["stage"]
 
 
 def _images_per_update(recipe: Recipe, devices: Devices) -> int:

@@ -107,14 +107,15 @@ def find_images(run: RunView, split: Path | None) -> Split | None:
     Raises:
         SplitError: `split` is no split folder.
     """
+    # Whether leakage was accepted is settled; here images are only looked at.
     if split is not None:
-        return load_split(split)
+        return load_split(split, allow_leakage=True)
     named = [str(summary["split"]) for summary in run.evaluations.values() if summary.get("split")]
     named += [str(name) for name in [run.recipe.get("resolved", {}).get("split")] if name]
     for name in dict.fromkeys(named):
         for place in (Path(name), run.folder.parent / name):
             try:
-                found = load_split(place)
+                found = load_split(place, allow_leakage=True)
             except (PgnmError, OSError):
                 continue
             if found.class_names == run.info.class_names:

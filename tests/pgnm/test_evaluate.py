@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -157,3 +158,26 @@ def test_the_command_refuses_in_one_sentence(tmp_path):
     result = CliRunner().invoke(app, ["eval", str(tmp_path), str(tmp_path), "--input", "blurred"])
     assert result.exit_code == 2
     assert result.stderr == "error: --input must be one of normalized, noisy, aided; got 'blurred'\n"
+
+
+def test_a_leaking_split_is_judged_on_request_alone(run, split, tmp_path):
+    leaking = tmp_path / "split"
+    shutil.copytree(split, leaking)
+    about = {"schema": 1, "root": str(split.parent), "proof": {"shared_file_hashes": 1}}
+    (leaking / "split.json").write_text(json.dumps(about))
+    command = ["eval", str(run), str(leaking), "--json", "--quiet", "--resamples", "0", "--device", "cpu"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 4 and "--allow-leakage" in refused.stderr
+    accepted = CliRunner().invoke(app, [*command, "--allow-leakage"])
+    assert accepted.exit_code == 0, accepted.output
+    assert json.loads(accepted.stdout)["allow_leakage"] is True
+
+
+@pytest.mark.parametrize(
+    ("protocol", "option"),
+    [("unseen", ["--input", "noisy"]), ("fewshot", ["--part", "val"]), ("classify", ["--trials", "3"])],
+)
+def test_options_that_a_protocol_does_not_use_are_refused(tmp_path, protocol, option):
+    result = CliRunner().invoke(app, ["eval", str(tmp_path), str(tmp_path), "--protocol", protocol, *option])
+    assert result.exit_code == 2
+    assert f"--protocol {protocol} does not use {option[0]}" in result.stderr

@@ -50,6 +50,25 @@ def test_ctrl_c_saves_the_state_of_the_step(make_split: Callable[..., Path], tmp
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_epoch_goes_on_after_the_same_images_however_updates_are_cut_into_batches(
+    make_split: Callable[..., Path], tmp_path: Path
+) -> None:
+    split = make_split()
+    told: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage.startswith("epoch") and progress.done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(split, tmp_path / "run", RECIPE, progress=interrupt)  # 12 of 24 images
+    halves = RECIPE.replace(batch_size=3, accumulate=2, epochs=1)
+    pretrain(split, tmp_path / "run", halves, progress=told.append)
+    assert [(step.done, step.total) for step in told if step.stage.startswith("epoch")] == [
+        (5, 8), (6, 8), (7, 8), (8, 8)
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_a_process_killed_at_ten_moments_reaches_the_same_weights(
     make_split: Callable[..., Path], tmp_path: Path

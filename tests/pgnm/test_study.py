@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from cli.pgnm import app
 from pgnm import study
-from pgnm.errors import UsageError
-from pgnm.study import StudyOptions, is_done, plan_arms, run_study
-from pgnm.study_report import collect_runs, compare_arms, table_noises
+from pgnm.errors import TrainingError, UsageError
+from pgnm.study import StudyOptions, is_done, plan_arms, run_study, whole_arms
+from pgnm.study_report import check_failures, collect_runs, compare_arms, table_noises
 
 CLASSES = ("CT__head", "US__breast")
 
@@ -154,6 +154,31 @@ def test_runs_side_by_side_give_what_runs_in_turn_give(split, tmp_path):
         tables.append(collect_runs([arm], [0, 1], out))
     pd.testing.assert_frame_equal(*tables)
     assert tables[0]["f1"].notna().all()
+
+
+def test_a_run_that_fails_keeps_no_other_from_being_run_and_is_tried_again(calls, split, tmp_path, monkeypatch):
+    arms = plan_arms(["laptop", "wild=laptop:lr=9"], finetune_recipe=None)
+    train = study.pretrain
+
+    def diverge(split, out, recipe, progress):
+        if recipe.lr == 9 and recipe.seed == 0:
+            raise TrainingError("loss not finite at step 3")
+        train(split, out, recipe, progress)
+
+    monkeypatch.setattr(study, "pretrain", diverge)
+    failed = run_study(arms, split, tmp_path, StudyOptions(seeds=2))
+    assert failed == {"wild/seed0": "loss not finite at step 3"}
+    assert [is_done(arm, seed, tmp_path) for arm in arms for seed in (0, 1)] == [True, True, False, True]
+    assert [arm.name for arm in whole_arms(arms, failed)] == ["laptop"]
+    with pytest.raises(TrainingError, match="wild/seed0: loss not finite"):
+        check_failures(failed, arms, "")
+    check_failures(failed, [*arms, *plan_arms(["third=laptop"])], "")
+    with pytest.raises(TrainingError, match="too little is left"):
+        check_failures(failed, [*arms, *plan_arms(["third=laptop"])], "wild")
+
+    monkeypatch.setattr(study, "pretrain", train)
+    assert run_study(arms, split, tmp_path, StudyOptions(seeds=2)) == {}
+    assert is_done(arms[1], 0, tmp_path)
 
 
 def test_a_study_is_not_gone_on_with_after_its_split_changed(split, tmp_path):

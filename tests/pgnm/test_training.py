@@ -129,6 +129,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(make_split: M
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
+def test_an_update_of_fewer_batches_counts_as_much_as_a_whole_one(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, recipe = make_split(), TINY.replace(epochs=1, keep="last")
+    for name, accumulate in (("whole", 3), ("cut", 7)):  # an epoch has 3 batches
+        pretrain(split, tmp_path / name, recipe.replace(accumulate=accumulate))
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
 def test_no_step_needs_an_operation_that_is_not_deterministic(make_split: MakeSplit, tmp_path: Path) -> None:
     split, recipe = make_split(), TINY.replace(epochs=1, policy_size=8)
     pretrain(split, tmp_path / "plain", recipe)

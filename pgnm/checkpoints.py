@@ -93,10 +93,16 @@ def clear_earlier(run: Path) -> None:
     """Remove from a run folder what belongs to weights that are about to be trained anew."""
     if not (run / CONFIG_FILE).is_file():
         return
-    for name in (POLICY_FILE, "eval.json", "predictions.parquet"):
+    (run / POLICY_FILE).unlink(missing_ok=True)
+    shutil.rmtree(run / "overlays", ignore_errors=True)
+    clear_judgements(run)
+
+
+def clear_judgements(run: Path) -> None:
+    """Remove from a run folder what was said of weights that are about to be replaced."""
+    for name in ("eval.json", "predictions.parquet"):
         (run / name).unlink(missing_ok=True)
-    for name in ("eval", "overlays"):
-        shutil.rmtree(run / name, ignore_errors=True)
+    shutil.rmtree(run / "eval", ignore_errors=True)
 
 
 def save_classifier(run: Path, model: nn.Module, info: RunInfo) -> None:

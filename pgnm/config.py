@@ -6,6 +6,7 @@ recipe under `base` and give only the keys that differ.
 
 import dataclasses
 import difflib
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -280,23 +281,37 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
+def read_value(text: str, source: str) -> Any:
+    """Read a piece of YAML; `source` names it in messages.
+
+    Raises:
+        UsageError: It is no YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UsageError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _read_yaml(name_or_path: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     name = str(name_or_path)
+    if name in above:
+        raise UsageError(f"{name} is its own base ({' < '.join((*above, name))}); name a shipped recipe as base")
     if name in recipe_names():
         text = (resources.files("pgnm") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"{name} is not a text in UTF-8; save it as UTF-8") from None
     else:
         raise UsageError(f"--recipe must be a file or one of {', '.join(recipe_names())}; got {name!r}")
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name} is not valid YAML: {error}") from None
+    values = read_value(text, name) or {}
     if not isinstance(values, dict):
         raise UsageError(f"{name} must hold keys and values, got a {type(values).__name__}")
     base = values.pop("base", None)
     if base is not None:
-        values = _read_yaml(base) | values
+        values = _read_yaml(base, (*above, name)) | values
     # A resolved recipe beside an output also tells versions and inputs; those are no options.
     return {str(key): value for key, value in values.items() if key != "resolved"}
 
@@ -305,7 +320,7 @@ def _from_environment(known: set[str], environ: Mapping[str, str]) -> dict[str, 
     found = {
         key: environ[_ENVIRONMENT_PREFIX + key.upper()] for key in known if _ENVIRONMENT_PREFIX + key.upper() in environ
     }
-    return {key: yaml.safe_load(value) for key, value in found.items()}
+    return {key: read_value(value, _ENVIRONMENT_PREFIX + key.upper()) for key, value in found.items()}
 
 
 def _checked(key: "dataclasses.Field[Any]", value: Any) -> Any:
@@ -320,7 +335,9 @@ def _checked(key: "dataclasses.Field[Any]", value: Any) -> Any:
         if kind is int and (isinstance(value, bool) or float(value) != int(value)):
             raise ValueError
         value = kind(value)
-    except (TypeError, ValueError):
+        if kind is float and not math.isfinite(value):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{flag} must be {_KIND_NAMES[kind]}, got {value!r}") from None
     choices, low, high = (key.metadata[name] for name in ("choices", "low", "high"))
     if choices and value not in choices:

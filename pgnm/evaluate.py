@@ -252,7 +252,7 @@ def predict(
         if masks is not None:
             images = images * masks(paths[rows.numpy()]).to(images.device)
         # The softmax runs in float64, so that scores near 0 and 1 keep their order and the rows sum to 1.
-        parts.append(torch.softmax(model(images).double(), dim=1).cpu().numpy())
+        parts.append(torch.softmax(model(images).cpu().double(), dim=1).numpy())
         order.append(rows.numpy())
         done += len(rows)
         progress(Progress("judging", done, loader.n_images))

@@ -83,9 +83,9 @@ def sample_beta(
     with torch.set_grad_enabled(pathwise and torch.is_grad_enabled()):
         log_shapes = torch.stack(torch.broadcast_tensors(log_alpha.float(), log_beta.float())).to(source)
         shapes = bound_log_shapes(log_shapes).exp()
-        # torch's sampler carries the gradient, but on a CPU draws one variate after the other.
-        serial = pathwise or source.type != "cpu"
-        gamma = torch._standard_gamma(shapes + 1, generator=generator) if serial else _gamma(shapes + 1, generator)
+        # torch's sampler carries the gradient, but a CPU draws one variate after the other, and MPS has none.
+        own = not pathwise and source.type != "cuda"
+        gamma = _gamma(shapes + 1, generator) if own else torch._standard_gamma(shapes + 1, generator=generator)
         uniform = torch.rand(shapes.shape, generator=generator, device=source)
         # rand lies in [0, 1), so log1p(-rand) is finite.
         log_gamma = gamma.clamp_min(torch.finfo(torch.float32).tiny).log() + torch.log1p(-uniform) / shapes
@@ -300,7 +300,7 @@ def _expansion(grid: int, length: int, kernel: int, sigma: float, device: torch.
         nearest = torch.zeros(length, grid, dtype=torch.float64)
         nearest[torch.arange(length), source] = 1
         matrix = _blur_matrix(length, kernel, sigma) @ nearest if kernel > 1 else nearest
-        return matrix.to(device=device, dtype=torch.float32)
+        return matrix.float().to(device)
 
 
 def _blur_matrix(length: int, kernel: int, sigma: float) -> Tensor:

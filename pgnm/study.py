@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import joblib
 import torch
-import yaml
 
-from pgnm.config import Recipe, load_recipe
+from pgnm.config import Recipe, load_recipe, read_value
 from pgnm.data import load_split
 from pgnm.errors import RunError, TrainingError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
@@ -138,7 +137,7 @@ def _read_changes(text: str, spec: str) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals:
             raise UsageError(f"{spec!r}: expected key=value after the colon, got {item!r}")
-        changes[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        changes[key.strip().replace("-", "_")] = read_value(value, repr(spec))
     return changes
 
 
@@ -146,7 +145,7 @@ def _read_sweep(sweep: str) -> list[tuple[str, Any]]:
     key, equals, values = sweep.partition("=")
     if not equals or key not in SWEPT:
         raise UsageError(f"--sweep is KEY=VALUE,VALUE,... with KEY one of {', '.join(SWEPT)}; got {sweep!r}")
-    return [(key, yaml.safe_load(value)) for value in values.split(",")]
+    return [(key, read_value(value, f"--sweep {sweep}")) for value in values.split(",")]
 
 
 def run_study(

@@ -289,7 +289,9 @@ def _report(
         to_markdown(budgets),
     ]
     if failed:
-        told = "Arms with a run that failed are left out below: a mean over the seeds that went well would flatter them."
+        told = (
+            "Arms with a run that failed are left out below: a mean over the seeds that went well would flatter them."
+        )
         lines += ["## Failed runs", told, "\n".join(f"- {place}: {fault}" for place, fault in failed.items())]
     for name, (caption, table) in tables.items():
         lines += ["## " + name.replace("table", "Table ").capitalize(), caption, to_markdown(table)]

@@ -82,8 +82,8 @@ def study(
             if concepts
         }
         report = write_report(planned, options.all_seeds(), split, out, against, probes, failed)
-    result = {"report": str(report), "arms": [arm.name for arm in planned], "seeds": list(options.all_seeds())}
-    result["failed"] = failed
+    done = {"arms": [arm.name for arm in planned], "seeds": list(options.all_seeds()), "failed": failed}
+    result = {"report": str(report), **done}
     lines = [f"{place} failed: {fault}" for place, fault in failed.items()]
     lines += [f"wrote {report}, {out / 'runs.csv'}, {out / 'tables'} and {out / 'figures'}"]
     finish(result, lines, as_json=as_json, quiet=quiet)

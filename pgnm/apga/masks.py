@@ -110,9 +110,10 @@ def otsu_foreground(images: Tensor) -> Tensor:
     low, high = grey.amin(dim=1, keepdim=True), grey.amax(dim=1, keepdim=True)
     scaled = (grey - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
     bins = (scaled * _BINS).long().clamp_max(_BINS - 1)
-    counts = torch.zeros(len(grey), _BINS, device=images.device, dtype=torch.float64)
-    counts.scatter_add_(1, bins, torch.ones_like(bins, dtype=torch.float64))
-    levels = torch.arange(_BINS, device=images.device, dtype=torch.float64)
+    exact = torch.float32 if images.device.type == "mps" else torch.float64  # MPS knows no float64
+    counts = torch.zeros(len(grey), _BINS, device=images.device, dtype=exact)
+    counts.scatter_add_(1, bins, torch.ones_like(bins, dtype=exact))
+    levels = torch.arange(_BINS, device=images.device, dtype=exact)
     below = counts.cumsum(1)
     above = below[:, -1:] - below
     sum_below = (counts * levels).cumsum(1)

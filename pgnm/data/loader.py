@@ -86,7 +86,7 @@ class Loader:
         """Yield the batches of one epoch from batch `start` on, on the loader's device, channels last."""
         self._sampler.epoch, self._sampler.start = epoch, start
         mean, std = 255 * self._recipe.mean, 255 * self._recipe.std
-        for number, (pixels, targets, rows) in enumerate(self._loader, start):
+        for number, (pixels, targets, rows) in enumerate(self._batches(), start):
             pixels = pixels.to(self._device, non_blocking=True)
             targets = targets.to(self._device, non_blocking=True)
             # Permuted from (B, H, W, C), the tensor is channels-last without a copy.
@@ -98,6 +98,13 @@ class Loader:
                 with seeded(derive_seed(self._recipe.seed, _MIX, epoch, number)):
                     images, targets = self._mix(images, targets)
             yield images, targets, rows
+
+    def _batches(self) -> Iterator[Batch]:
+        try:
+            yield from self._loader
+        except SplitError as error:
+            # From another process it comes with that one's traceback, of which the last line is the message.
+            raise SplitError(str(error).strip().splitlines()[-1].removeprefix("pgnm.errors.SplitError: ")) from None
 
 
 def build_loader(
@@ -124,7 +131,7 @@ def build_loader(
         progress: Hears of the decoding where images are kept in memory.
 
     Raises:
-        SplitError: The part holds no images, or one cannot be decoded.
+        SplitError: The part holds no images, too few to train on, or one that cannot be decoded.
     """
     frame = split.part(part)
     if frame.empty:
@@ -132,6 +139,9 @@ def build_loader(
             f"{split.folder / part}.csv holds no images; give {part} a share with: radrefine split --ratios"
         )
     frame = _limited(frame, {"train": recipe.limit_train, "val": recipe.limit_val}.get(part, 0), recipe.seed)
+    if train and len(frame) < 2 * world:
+        needed = f"{2 * world} images, 2 for each process" if world > 1 else "2 images"
+        raise SplitError(f"training needs at least {needed}, got {len(frame)}; raise --limit-train or add images")
     store = ImageStore([split.root / path for path in frame["path"]])
     if recipe.cache == "on" or (recipe.cache == "auto" and store.fits()):
         store.keep(lambda done: progress(Progress(f"reading {part}", done, len(store))))

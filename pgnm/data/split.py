@@ -110,7 +110,9 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def _read_classes(folder: Path) -> tuple[str, ...]:
-    frame = _read_csv(folder / "classes.csv", ("class_index", "label")).sort_values("class_index")
+    frame = _read_csv(folder / "classes.csv", ("class_index", "label"))
+    frame["class_index"] = _whole_numbers(folder / "classes.csv", frame["class_index"])
+    frame = frame.sort_values("class_index")
     if frame["class_index"].tolist() != list(range(len(frame))) or frame.empty:
         raise SplitError(f"{folder / 'classes.csv'} must number the classes 0, 1, 2, ... without a gap")
     return tuple(frame["label"].astype(str))
@@ -119,7 +121,7 @@ def _read_classes(folder: Path) -> tuple[str, ...]:
 def _read_part(folder: Path, name: str, class_names: tuple[str, ...]) -> pd.DataFrame:
     path = folder / f"{name}.csv"
     frame = _read_csv(path, _COLUMNS)
-    frame["class_index"] = frame["class_index"].astype("int64")
+    frame["class_index"] = _whole_numbers(path, frame["class_index"])
     outside = frame[(frame["class_index"] < 0) | (frame["class_index"] >= len(class_names))]
     if not outside.empty:
         row = outside.iloc[0]
@@ -128,6 +130,13 @@ def _read_part(folder: Path, name: str, class_names: tuple[str, ...]) -> pd.Data
             f"but classes.csv knows 0 to {len(class_names) - 1}"
         )
     return frame.reset_index(drop=True)
+
+
+def _whole_numbers(path: Path, column: "pd.Series[Any]") -> "pd.Series[int]":
+    try:
+        return column.astype("int64")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SplitError(f"{path} must hold whole numbers in class_index: {error}; make the split anew") from None
 
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -169,7 +169,7 @@ def _choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cpu")  # MPS has to be asked for: the project was never tried on it
     try:
         device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if wanted == "cuda" else wanted)
     except RuntimeError:

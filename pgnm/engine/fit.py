@@ -44,7 +44,7 @@ class Stage(Protocol):
     def update(
         self, images: Tensor, targets: Tensor, epochs_done: float, *, last: bool = True, share: float = 1.0
     ) -> dict[str, Tensor]:
-        """Learn from one batch, `share` of an update, and return scalars to log; weights move where `last` closes it."""
+        """Learn from one batch, `share` of an update; return scalars to log. Weights move where `last` closes it."""
 
     def close_epoch(self, epochs: int, *, best: bool) -> None:
         """Hear that so many epochs are done and validated, and whether the last was the best so far."""
@@ -180,6 +180,7 @@ def _close_epoch(job: Job, position: Position, row: dict[str, Any]) -> None:
     if not job.devices.is_main:
         return
     if is_best or job.recipe.keep == "last":
+        checkpoints.clear_judgements(job.run)  # of the weights before, where a finished run is given more epochs
         checkpoints.save_classifier(job.run, job.stage.model, job.info)
         job.stage.save_extras(job.run)
         write_text(job.run / "README.md", model_card(job.recipe, job.info, job.split, row))

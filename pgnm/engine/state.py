@@ -44,7 +44,8 @@ class Meter:
     def add(self, numbers: Mapping[str, Tensor]) -> None:
         """Take in the scalars of one step."""
         names = tuple(numbers)
-        values = torch.stack([value.detach().double() for value in numbers.values()])
+        values = torch.stack([value.detach().float() for value in numbers.values()])
+        values = values.to(_widest(values.device))
         self._sums[names] = self._sums[names] + values if names in self._sums else values
         self._steps[names] = self._steps.get(names, 0) + 1
 
@@ -71,8 +72,14 @@ class Meter:
         meter = cls()
         for group in state:
             names = tuple(group["names"])
-            meter._sums[names], meter._steps[names] = group["sums"].to(devices.device), group["steps"]
+            meter._sums[names] = group["sums"].to(_widest(devices.device)).to(devices.device)
+            meter._steps[names] = group["steps"]
         return meter
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    """Return float64 where the device knows it; MPS does not."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @dataclass

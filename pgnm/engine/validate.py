@@ -51,6 +51,6 @@ def validate(
         raise TrainingError("there was not one batch of validation images; use a larger validation part")
     confusion, loss = devices.sum(confusion), devices.sum(loss)
     side = round(confusion.numel() ** 0.5)
-    metrics = confusion_metrics(confusion.view(side, side).double().cpu().numpy())
+    metrics = confusion_metrics(confusion.view(side, side).cpu().double().numpy())
     wanted = {f"val_{name}": metrics[name] for name in ("f1", "balanced_accuracy", "accuracy")}
     return {"val_loss": float(loss / confusion.sum()), **wanted}

@@ -76,3 +76,34 @@ def test_the_paper_recipe_holds_the_published_settings() -> None:
     published = {"epochs": 90, "lr": 0.1, "grid": 64, "kernel": 13, "sigma": 6.0, "policy_lr": 0.01, "size": 224}
     assert {key: recipe.to_dict()[key] for key in published} == published
     assert (recipe.mean, recipe.std, recipe.prior_weight, recipe.prior_momentum) == (0.3162, 0.3213, 0.9, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"lr: [", "is not valid YAML"),
+        (b"[" * 5000, "is not valid YAML"),
+        (b"lr: \xff", "is not a text in UTF-8"),
+        (b"lr: .inf", "--lr must be a number, got inf"),
+        (b"epochs: .inf", "--epochs must be a whole number, got inf"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_one_sentence(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load_recipe(path)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_recipe_cannot_be_its_own_base(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_text(f"base: {other}")
+    other.write_text(f"base: {one}")
+    with pytest.raises(UsageError, match="is its own base"):
+        load_recipe(one)
+
+
+def test_an_odd_value_in_the_environment_names_its_variable() -> None:
+    with pytest.raises(UsageError, match="PGNM_LR is not valid YAML"):
+        load_recipe("laptop", environ={"PGNM_LR": "["})

@@ -194,3 +194,28 @@ def test_a_weighted_sampler_shows_rare_classes_more_often(make_split: MakeSplit)
     frame[(frame["class_index"] != 2) | (frame.index < 12)].to_csv(folder / "train.csv", index=False)
     tensors = batches(folder, RECIPE.replace(class_balance="sampler", batch_size=40))
     assert np.bincount(tensors[1], minlength=3).min() >= 8
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_went_missing_is_told_in_one_sentence(make_split: MakeSplit, workers: int) -> None:
+    split = load_split(make_split())
+    (split.root / split.train["path"].iloc[5]).unlink()
+    recipe = Recipe(size=16, grid=4, batch_size=8, workers=workers, cache="off")
+    with pytest.raises(SplitError) as caught:
+        list(build_loader(split, "train", recipe, train=True))
+    assert str(caught.value).startswith(str(split.root)) and "\n" not in str(caught.value)
+
+
+def test_one_training_image_is_too_few(make_split: MakeSplit) -> None:
+    recipe = Recipe(size=16, grid=4, workers=0, limit_train=1)
+    with pytest.raises(SplitError, match="at least 2 images, got 1"):
+        build_loader(load_split(make_split()), "train", recipe, train=True)
+
+
+def test_an_empty_class_index_is_told_with_its_file(make_split: MakeSplit) -> None:
+    folder = make_split()
+    frame = pd.read_csv(folder / "train.csv", dtype=str)
+    frame.loc[3, "class_index"] = ""
+    frame.to_csv(folder / "train.csv", index=False)
+    with pytest.raises(SplitError, match=r"train.csv must hold whole numbers in class_index"):
+        load_split(folder)

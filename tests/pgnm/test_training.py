@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from pgnm.checkpoints import load_classifier, load_policy
 from pgnm.config import Recipe, load_recipe
 from pgnm.errors import RunError, TrainingError, UsageError
+from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.finetune import finetune
 from pgnm.pretrain import pretrain
 from pgnm.progress import Progress
@@ -285,6 +286,17 @@ def test_a_run_from_other_heated_weights_is_not_gone_on_with(make_split: MakeSpl
     finetune(split, tmp_path / "heated0", tmp_path / "run", recipe)
     with pytest.raises(RunError, match="it started from other weights"):
         finetune(split, tmp_path / "heated1", tmp_path / "run", recipe)
+
+
+def test_more_epochs_leave_no_judgement_of_the_weights_before(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, run = make_split(), tmp_path / "run"
+    recipe = TINY.replace(epochs=1, keep="last")
+    pretrain(split, run, recipe)
+    evaluate_run(run, split, EvalOptions(workers=0, resamples=0, device="cpu"))
+    pretrain(split, run, recipe)  # nothing is left to do: what was said still holds
+    assert (run / "eval.json").is_file()
+    pretrain(split, run, recipe.replace(epochs=2))
+    assert not {"eval.json", "predictions.parquet", "eval"} & {path.name for path in run.iterdir()}
 
 
 def test_training_anew_leaves_nothing_of_the_run_before(make_split: MakeSplit, tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ class ConceptSet:
 _Parts = tuple[tuple[str, ...], dict[str, ConceptPart]]
 
 
-def load_concepts(place: str | Path, *, name: str = "", seed: int = 0, distinct: bool = False) -> ConceptSet:
+def load_concepts(
+    place: str | Path, *, name: str = "", seed: int = 0, distinct: bool = False, allow_leakage: bool = False
+) -> ConceptSet:
     """Read a set of unseen concepts.
 
     Args:
@@ -85,10 +87,12 @@ def load_concepts(place: str | Path, *, name: str = "", seed: int = 0, distinct:
         name: Name to show; that of the file or folder where left out.
         seed: Seed of the parts that have to be carved.
         distinct: Of a folder, take images with equal pixels once, before parts are carved.
+        allow_leakage: Accept a split folder whose parts share images.
 
     Raises:
         SplitError: Nothing usable there, `medmnist:NAME` without the package, or, where `distinct`, one image under
             two labels.
+        LeakageError: The parts of a split folder share images.
     """
     if str(place).startswith("medmnist:"):
         return _load_packaged(str(place).partition(":")[2], seed)
@@ -98,7 +102,7 @@ def load_concepts(place: str | Path, *, name: str = "", seed: int = 0, distinct:
     if not path.is_dir():
         raise SplitError(f"{path} is neither a file nor a folder; give a MedMNIST .npz, a split or a folder of classes")
     is_split = (path / "split.json").is_file()
-    names, parts = _read_split_folder(path) if is_split else _read_class_folder(path)
+    names, parts = _read_split_folder(path, allow_leakage) if is_split else _read_class_folder(path)
     if distinct:
         parts = {part: _distinct(content, f"{path}, {part}") for part, content in parts.items()}
     return _complete(name or path.resolve().name, names, parts, seed)
@@ -152,8 +156,8 @@ def _load_packaged(name: str, seed: int) -> ConceptSet:
     return _load_npz(folder / f"{name}.npz", seed)
 
 
-def _read_split_folder(path: Path) -> _Parts:
-    split = load_split(path)
+def _read_split_folder(path: Path, allow_leakage: bool) -> _Parts:
+    split = load_split(path, allow_leakage=allow_leakage)
     parts = {}
     for part in PARTS:
         frame = split.part(part)

@@ -14,7 +14,7 @@ _PROTOCOL = (
 
 
 # Options that one kind of protocol alone uses, by parameter.
-_CLASSIFY_ONLY = {"input_": "--input", "part": "--part", "allow_leakage": "--allow-leakage", "resamples": "--resamples"}
+_CLASSIFY_ONLY = {"input_": "--input", "part": "--part", "resamples": "--resamples"}
 _PROBES_ONLY = {
     "sets": "--set", "backbones": "--backbone", "trials": "--trials", "shuffle_labels": "--shuffle-labels",
     "out": "--out",
@@ -97,7 +97,7 @@ def eval_(
     places = [*([] if sets and split == Path("split") else [str(split)]), *(sets or [])]
     with progress(quiet=quiet) as callback:
         networks = load_backbones([str(model), *(backbones or [])], seed=seed)
-        concepts = load_sets(places, seed=seed, progress=callback)
+        concepts = load_sets(places, seed=seed, allow_leakage=allow_leakage, progress=callback)
         results = probe(networks, concepts, out.parent / "features", probing, callback)
         found = write_probe(results, networks, concepts, probing, out)
     lines = [

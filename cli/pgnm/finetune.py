@@ -29,7 +29,7 @@ def finetune(
     from pgnm.finetune import finetune as train
     from pgnm.hub import locate_split
 
-    with progress(quiet=quiet) as callback:
+    with progress(quiet=quiet or not is_first_process()) as callback:
         folder = locate_split(split, progress=callback)
         summary = train(folder, heated, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
     result, lines = describe(summary)

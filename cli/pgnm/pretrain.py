@@ -28,7 +28,7 @@ def pretrain(
     from pgnm.hub import locate_split
     from pgnm.pretrain import pretrain as train
 
-    with progress(quiet=quiet) as callback:
+    with progress(quiet=quiet or not is_first_process()) as callback:
         folder = locate_split(split, progress=callback)
         summary = train(folder, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
     result, lines = describe(summary)

@@ -22,6 +22,7 @@ _PARTS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("
 _COLUMNS = ["path", "label", "class_index", "group"]
 _ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _NOTICE_EVERY = 256
+_MOST_TOLD = 100
 
 
 def locate_split(
@@ -65,18 +66,22 @@ def locate_split(
     # split.json comes last: a folder without it was left half unpacked.
     if not (folder / "split.json").is_file():
         total = sum(len(part) for part in parts.values())
-        done = 0
+        done, seen = 0, _Seen()
         for name in _PARTS:
             rows = parts.get(name, [])
-            done = _unpack(datasets, folder, name, rows, (image, label, names), (done, total), progress)
+            done = _unpack(datasets, folder, name, rows, (image, label, names), (done, total), seen, progress)
         classes = pd.DataFrame({"class_index": range(len(names)), "label": names})
         _write_csv(folder / "classes.csv", classes)
-        write_json(folder / "split.json", {"schema": 1, "root": "images", "dataset": source.as_posix()})
+        write_json(folder / "split.json", {"schema": 1, "root": "images", "dataset": source.as_posix()} | seen.proof())
     return folder
 
 
 def load_sets(
-    places: Sequence[str], *, seed: int = 0, progress: ProgressCallback = ignore_progress
+    places: Sequence[str],
+    *,
+    seed: int = 0,
+    allow_leakage: bool = False,
+    progress: ProgressCallback = ignore_progress,
 ) -> list[ConceptSet]:
     """Read sets of unseen concepts, those of the Hub and of `datasets` folders included.
 
@@ -84,10 +89,12 @@ def load_sets(
         places: What `pgnm.concepts.load_concepts` reads; `USER/NAME` or `USER/NAME@REVISION` on the Hub; folders that
             `datasets` reads.
         seed: Seed of the parts that have to be carved.
+        allow_leakage: Accept sets whose parts share images.
         progress: Hears of the images unpacked.
 
     Raises:
         SplitError: There is nothing usable at a place.
+        LeakageError: The parts of a set share images.
         HubError: The Hub refused, or could not be reached.
         MissingExtraError: A data set is named and the extra `hub` is not installed.
     """
@@ -97,9 +104,9 @@ def load_sets(
         published = _ID.fullmatch(place) is not None and not path.exists()
         if published or (path.is_dir() and _is_saved(path)):
             folder = locate_split(path, progress=progress)
-            sets.append(load_concepts(folder, name=path.name.partition("@")[0], seed=seed))
+            sets.append(load_concepts(folder, name=path.name.partition("@")[0], seed=seed, allow_leakage=allow_leakage))
         else:
-            sets.append(load_concepts(place, seed=seed))
+            sets.append(load_concepts(place, seed=seed, allow_leakage=allow_leakage))
     return sets
 
 
@@ -177,6 +184,7 @@ def _unpack(
     rows: Any,
     columns: tuple[str, str, list[str]],
     counted: tuple[int, int],
+    content: "_Seen",
     progress: ProgressCallback,
 ) -> int:
     """Write the images and the table of one part; return the number of images done so far."""
@@ -188,7 +196,7 @@ def _unpack(
         if path in seen or row[label] is None or row[label] < 0:
             raise SplitError(f"row {index} of {part} has no label, or its path '{path}' comes twice; mend the data set")
         seen.add(path)
-        _write_image(folder / "images" / path, row[image])
+        content.add(_write_image(folder / "images" / path, row[image]), path, part)
         group = row.get("group")
         table.append((path, names[row[label]], row[label], path if group is None or group == "" else str(group)))
         done += 1
@@ -216,11 +224,36 @@ def _suffix(image: dict[str, Any]) -> str:
     return PurePosixPath(image.get("path") or "").suffix or ".png"
 
 
-def _write_image(target: Path, image: dict[str, Any]) -> None:
+class _Seen:
+    """Files by their content, to tell which are in two parts; whoever published them may not have looked."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, tuple[str, str]] = {}
+        self._shared = 0
+        self._offending: list[dict[str, str]] = []
+
+    def add(self, data: bytes, path: str, part: str) -> None:
+        """Take in one file."""
+        other, other_part = self._first.setdefault(hashlib.sha256(data).digest(), (path, part))
+        if other_part == part:
+            return
+        self._shared += 1
+        if len(self._offending) < _MOST_TOLD:
+            pair = {"path_a": other, "part_a": other_part, "path_b": path, "part_b": part}
+            self._offending.append({"kind": "file"} | pair)
+
+    def proof(self) -> dict[str, Any]:
+        """Return what `split.json` says of it."""
+        return {"proof": {"shared_file_hashes": self._shared, "offending": self._offending}}
+
+
+def _write_image(target: Path, image: dict[str, Any]) -> bytes:
+    """Write one image file as published and return its bytes."""
     data = image.get("bytes")
     data = Path(image["path"]).read_bytes() if data is None else data
     if not (target.is_file() and target.stat().st_size == len(data)):
         write_bytes(target, data)
+    return bytes(data)
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

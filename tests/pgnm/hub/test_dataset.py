@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pgnm.data import load_split
-from pgnm.errors import HubError, SplitError
+from pgnm.errors import HubError, LeakageError, SplitError
 from pgnm.hub import load_sets, locate_split
 from radrefine.hub import PushOptions, push_split
 from tests.loopback import LoopbackHub
@@ -111,3 +111,19 @@ def test_split_folders_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.Monk
         locate_split(tmp_path / "nowhere")
     monkeypatch.chdir(tmp_path)
     assert locate_split(None) == Path("split")
+
+
+def test_images_that_a_published_set_holds_in_two_parts_are_told(split_folder: Path, caches: Path) -> None:
+    split = load_split(split_folder)
+    for part, name in {"train": "train", "val": "validation", "test": "test"}.items():
+        for number, row in enumerate(split.part(part).itertuples()):
+            source = split.root / (split.train["path"].iloc[0] if (part, number) == ("test", 0) else row.path)
+            target = caches / "folder" / name / row.label / f"{part}{number}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    unpacked = locate_split(caches / "folder")
+    with pytest.raises(LeakageError, match="shared_file_hashes: 1"):
+        load_split(unpacked)
+    with pytest.raises(LeakageError):
+        load_sets([str(unpacked)])
+    assert len(load_sets([str(unpacked)], allow_leakage=True)[0].test.labels) == 4

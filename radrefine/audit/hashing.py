@@ -73,7 +73,7 @@ def fingerprint_images(
         A row per row of `rows`, in their order and with their index: path, version, stored_sha256 (of the file),
         stored_pixel_sha256, stored_phash, stored_blank and failure; `load_thumbnails` loads the rest.
     """
-    wanted = pd.Series(_versions(rows).to_numpy(), index=rows["path"].to_numpy())
+    wanted = pd.Series(_versions(refined, rows).to_numpy(), index=rows["path"].to_numpy())
     table = _table(refined)
     table.merge()
     missing = _missing(table, wanted)
@@ -109,11 +109,21 @@ def _table(refined: Path) -> GrowingTable:
     return GrowingTable(refined / FINGERPRINTS, _SCHEMA)
 
 
-def _versions(rows: pd.DataFrame) -> pd.Series:
-    """Name what an image is made from, so that a fingerprint taken before another cleaning is not trusted."""
-    refined = rows["phash_refined"].fillna("").astype(str)
+def _versions(refined: Path, rows: pd.DataFrame) -> pd.Series:
+    """Name what an image is made from and the state of its file, so that no fingerprint of another one is trusted."""
+    perceptual = rows["phash_refined"].fillna("").astype(str)
     fraction = rows["mask_fraction"].astype(float).map("{:.6g}".format).astype(str) if "mask_fraction" in rows else ""
-    return rows["source_sha256"].fillna("").astype(str).str[:16] + ":" + refined + ":" + fraction
+    files = rows["path"].map(lambda path: _state(refined / IMAGES / path)).astype(str)
+    return rows["source_sha256"].fillna("").astype(str).str[:16] + ":" + perceptual + ":" + fraction + ":" + files
+
+
+def _state(file: Path) -> str:
+    """Return size and time of change of a file, empty where it cannot be looked at."""
+    try:
+        told = file.stat()
+    except OSError:
+        return ""
+    return f"{told.st_size}:{told.st_mtime_ns}"
 
 
 def _missing(table: GrowingTable, wanted: pd.Series) -> list[str]:

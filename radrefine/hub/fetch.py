@@ -1,5 +1,6 @@
 """Bring the masks, tables and splits of a published data set here, for `clean --masks` and `split --given`."""
 
+import json
 import logging
 import os
 import shutil
@@ -9,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from radrefine.errors import HubError
-from radrefine.files import atomic_path, write_bytes
+from radrefine.files import atomic_path, write_bytes, write_json
 from radrefine.hub.connection import Repository
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
@@ -31,6 +32,10 @@ _WANTED = (
     "*mask*.tar.gz",
 )
 _PACKED = "masks/masks-*.parquet"
+_UNPACKED = "masks"
+_RAW = ".fetch"
+_PLACED = "placed.json"
+"""In `_RAW`: what was brought, by repository."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def fetch(
     wanted = sorted(path for path in repository.files() if is_wanted(path))
     if not any(path != "README.md" for path in wanted):
         raise HubError(f"{repo_id} holds no masks, splits or tables; check the name, or load it with datasets")
-    raw = out / ".fetch"
+    raw = out / _RAW
     packed, plain = [], []
     for done, path in enumerate(wanted):
         _check_inside(path, repo_id)
@@ -88,8 +93,9 @@ def fetch(
             _place(file, out / path)
             plain.append(path)
         progress(Progress("fetch", done + 1, len(wanted)))
-    n_masks = sum(_unpack(file, out / "masks", repo_id, progress) for file in packed)
-    return FetchSummary(out, plain, n_masks, _masks(out, plain, n_masks), _tables(out, plain))
+    masks = [name for file in packed for name in _unpack(file, out / _UNPACKED, repo_id, progress)]
+    _forget(out, repo_id, [*plain, *(f"{_UNPACKED}/{name}" for name in masks)])
+    return FetchSummary(out, plain, len(masks), _masks(out, plain, len(masks)), _tables(out, plain))
 
 
 def is_wanted(path: str) -> bool:
@@ -117,17 +123,27 @@ def _place(file: Path, target: Path) -> None:
             shutil.copyfile(file, temporary)
 
 
-def _unpack(file: Path, folder: Path, repo_id: str, progress: ProgressCallback) -> int:
-    count = 0
+def _forget(out: Path, repo_id: str, placed: list[str]) -> None:
+    """Remove what an earlier fetch of the repository put here and this revision of it no longer holds."""
+    record = out / _RAW / _PLACED
+    known: dict[str, list[str]] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    others = {name for repo, names in known.items() if repo != repo_id for name in names}
+    for name in {*known.get(repo_id, ())} - {*placed} - others:
+        (out / name).unlink(missing_ok=True)
+    write_json(record, known | {repo_id: placed})
+
+
+def _unpack(file: Path, folder: Path, repo_id: str, progress: ProgressCallback) -> list[str]:
+    names = []
     for path, data in read_masks(file):
         _check_inside(path, repo_id)
         target = folder / path
-        if not (target.is_file() and target.stat().st_size == len(data)):
+        if not (target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data):
             write_bytes(target, data)
-        count += 1
-        if count % 500 == 0:
-            progress(Progress("unpack masks", count))
-    return count
+        names.append(path)
+        if len(names) % 500 == 0:
+            progress(Progress("unpack masks", len(names)))
+    return names
 
 
 def read_masks(file: Path) -> Iterator[tuple[str, bytes]]:
@@ -142,7 +158,7 @@ def read_masks(file: Path) -> Iterator[tuple[str, bytes]]:
 
 def _masks(out: Path, plain: list[str], n_masks: int) -> list[Path]:
     if n_masks:
-        return [out / "masks"]
+        return [out / _UNPACKED]
     tops = {path.split("/")[0] for path in plain if "mask" in path.split("/")[0].lower()}
     return [out / top for top in sorted(tops)]
 

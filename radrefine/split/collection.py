@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from radrefine.audit.collection import IMAGES, MASKS, load_manifest
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_histogram
-from radrefine.errors import UsageError
+from radrefine.errors import SplitError, UsageError
 from radrefine.files import write_json
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA, SPLITS
@@ -78,6 +78,7 @@ def split_collection(
         shares = (count_classes(images, len(work.class_names)).sum(axis=0) / len(images)).tolist()
     else:
         images = work.images.assign(part=_assign(work, options)[work.images["group_index"]])
+        _refuse_empty(images, shares)
     return _write(refined, out, images, work, duplicates, options, shares)
 
 
@@ -97,6 +98,7 @@ def fold_collection(
         A summary per split folder.
     """
     _check_out(refined, out, options)
+    _refuse_more_folds(out, options.folds)
     work, duplicates = _gather(refined, options, progress)
     if options.rare == "error":
         refuse_rare(work.table, find_rare(work.table, options.shares()), work.class_names)
@@ -118,6 +120,15 @@ def _check_out(refined: Path, out: Path, options: SplitOptions) -> None:
             raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
     if any(given.resolve().parent == out.resolve() for given in options.given):
         raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
+
+
+def _refuse_more_folds(out: Path, folds: int) -> None:
+    """Refuse a folder with folds of an earlier call that this one would leave beside its own."""
+    beyond = [place.name for place in out.glob("fold-*") if place.name[5:].isdecimal() and int(place.name[5:]) >= folds]
+    if beyond:
+        raise UsageError(
+            f"--out {out} holds {', '.join(sorted(beyond))} of an earlier call; remove them or choose another folder"
+        )
 
 
 def _gather(refined: Path, options: SplitOptions, progress: ProgressCallback) -> tuple[Work, Duplicates]:
@@ -161,6 +172,17 @@ def _assign(work: Work, options: SplitOptions) -> NDArray[np.int64]:
     parts = assign_groups(work.table, [max(shares[part], floor) for part in used], seed=options.seed, fixed=small)
     parts = np.array(used)[parts]
     return give_one_each(work.table, parts, shares, fixed) if options.rare == "one-each" else parts
+
+
+def _refuse_empty(images: pd.DataFrame, shares: Sequence[float]) -> None:
+    """Raise SplitError where a part that has a share got no image, since the groups are too few or too large."""
+    empty = [part for index, part in enumerate(SPLITS) if shares[index] > 0 and not (images["part"] == index).any()]
+    if empty:
+        sizes = images["group"].value_counts()
+        raise SplitError(
+            f"nothing is left for {' and '.join(empty)}: the {len(images)} images form {len(sizes)} groups, the "
+            f"largest of {sizes.iloc[0]}; lower --sequence, group by less, or give {empty[0]} the ratio 0"
+        )
 
 
 def _write(

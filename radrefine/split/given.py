@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from radrefine.errors import SplitError
 from radrefine.schema import SPLITS
-from radrefine.split.grouping import find_key, match_paths, read_table
+from radrefine.split.grouping import find_key, match_images, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ def read_given(files: tuple[Path, ...], paths: pd.Series) -> tuple[pd.DataFrame,
     rows, told = [], []
     for place in files:
         table = read_table(place)
-        position = match_paths(paths, table[find_key(table, place)])
-        found = position[position >= 0]
-        if not len(found):
+        matches = match_images(paths, table[find_key(table, place)])
+        if matches.empty:
             raise SplitError(f"{place} names none of the {len(paths)} images, such as {paths.iloc[0]}")
-        rows.append(pd.DataFrame({"position": np.unique(found), "part": _part_of(place)}))
-        if len(found) < len(position):
-            told.append(f"{place.name} names {len(position) - len(found)} images that are not there or unusable")
+        rows.append(pd.DataFrame({"position": np.unique(matches["position"]), "part": _part_of(place)}))
+        missing = len(table) - matches["row"].nunique()
+        if missing:
+            told.append(f"{place.name} names {missing} images that are not there or unusable")
     return pd.concat(rows, ignore_index=True).drop_duplicates(ignore_index=True), told
 
 

@@ -110,6 +110,30 @@ def find_key(table: pd.DataFrame, place: Path) -> str:
     raise SplitError(f"{place} needs a column of file names, one of {', '.join(KEYS)}; it has {', '.join(by_lower)}")
 
 
+def match_images(paths: pd.Series, names: pd.Series) -> pd.DataFrame:
+    """Match file names to images as `match_paths` does; the name of a DICOM file also to all frames of that file.
+
+    Args:
+        paths: (N,) paths of the images.
+        names: (M,) file names.
+
+    Returns:
+        A row per match: `row`, the position of the name, and `position`, that of the image. Names of frames come
+        before those of whole files.
+    """
+    position = match_paths(paths, names)
+    own = pd.DataFrame({"row": np.flatnonzero(position >= 0), "position": position[position >= 0]})
+    of_frame = paths.str.extract(_FRAME, expand=False)
+    frames = np.flatnonzero(of_frame.notna().to_numpy())
+    if not len(frames):
+        return own
+    file, files = pd.factorize(of_frame.iloc[frames])
+    wanted = np.where(position < 0, match_paths(pd.Series(files), names), -1)
+    rows = pd.DataFrame({"row": np.flatnonzero(wanted >= 0), "file": wanted[wanted >= 0]})
+    whole = rows.merge(pd.DataFrame({"file": file, "position": frames}), on="file")[["row", "position"]]
+    return pd.concat([own, whole], ignore_index=True)
+
+
 def match_paths(paths: pd.Series, names: pd.Series) -> NDArray[np.int64]:
     """Match file names to the paths of images, whatever leading folders either of them carries.
 

@@ -10,7 +10,7 @@ from radrefine.audit.duplicates import Duplicates
 from radrefine.errors import SplitError
 from radrefine.split.assign import UNASSIGNED, GroupCounts, count_groups
 from radrefine.split.given import cut_old_groups, read_earlier
-from radrefine.split.grouping import find_key, group_images, match_paths, name_groups, read_table
+from radrefine.split.grouping import find_key, group_images, match_images, name_groups, read_table
 from radrefine.split.options import SplitOptions
 
 BRIDGE = "belongs to several parts of the earlier split"
@@ -94,13 +94,13 @@ def _join_metadata(table: pd.DataFrame, options: SplitOptions) -> tuple[pd.DataF
     if options.metadata is not None:
         extra = read_table(options.metadata)
         names = extra[find_key(extra, options.metadata)]
-        position = match_paths(table["path"], names)
-        if not (position >= 0).any():
+        matches = match_images(table["path"], names)
+        if matches.empty:
             raise SplitError(
                 f"{options.metadata} names none of the {len(table)} images, such as {table['path'].iloc[0]}; "
                 f"its first name is {names.iloc[0] if len(names) else 'missing'}"
             )
-        extra = extra[position >= 0].set_index(position[position >= 0])
+        extra = extra.iloc[matches["row"]].set_index(matches["position"].to_numpy())
         extra = extra[~extra.index.duplicated()].reindex(range(len(table)))
         # Only what is asked for: a column of the same name in the table wins over that of the manifest.
         wanted = [name for name in options.columns if name in extra]

@@ -68,6 +68,7 @@ def describe_ratios(images: pd.DataFrame, class_names: Sequence[str], shares: Se
     counts = count_classes(images, len(class_names))
     sizes = counts.sum(axis=1)
     missed = np.abs(counts / np.maximum(sizes, 1)[:, None] - np.asarray(shares))
+    missed[sizes == 0] = 0  # a class of the extended split of which nothing is left
     whole = counts.sum(axis=0) / max(1, counts.sum())
     worst = np.unravel_index(int(missed.argmax()), missed.shape) if missed.size else (0, 0)
     by_group = images.groupby(["class_index", "group"], sort=False).size()

@@ -86,6 +86,17 @@ def test_an_image_that_was_cleaned_anew_is_fingerprinted_anew(refined: Path) -> 
     assert found.loc[0, "stored_phash"] == found.loc[1, "stored_phash"]
 
 
+def test_a_file_that_was_damaged_or_mended_is_fingerprinted_anew(refined: Path) -> None:
+    rows = load_manifest(refined)
+    place = refined / "images" / rows.loc[0, "path"]
+    whole = place.read_bytes()
+    before = fingerprint_images(refined, rows)["failure"].notna().sum()
+    place.write_bytes(whole[: len(whole) // 2])
+    assert fingerprint_images(refined, rows)["failure"].notna().sum() == before + 1
+    place.write_bytes(whole)
+    assert fingerprint_images(refined, rows)["failure"].notna().sum() == before
+
+
 def test_a_missing_file_is_a_failure_and_is_tried_again(refined: Path) -> None:
     rows = load_manifest(refined)
     place = refined / "images" / rows.loc[5, "path"]

@@ -34,6 +34,27 @@ def test_a_second_fetch_downloads_nothing_again(hub: LoopbackHub, split_folder: 
     assert hub.count(r"GET .*/resolve/") == downloads
 
 
+def test_a_damaged_mask_is_mended_and_one_that_was_withdrawn_goes(
+    hub: LoopbackHub, split_folder: Path, tmp_path: Path
+) -> None:
+    push_split(split_folder, PushOptions(REPO))
+    first, second, *_ = (
+        fetch(REPO, tmp_path / "own").masks[0] / name for name in read_split(split_folder).mask_names()
+    )
+    whole = first.read_bytes()
+    first.write_bytes(bytes(len(whole)))
+    mine = tmp_path / "own" / "masks" / "mine.png"
+    mine.write_bytes(b"kept")
+    withdrawn = second.relative_to(tmp_path / "own" / "masks")
+    (split_folder.parent / "refined" / "masks" / withdrawn).unlink()
+    push_split(split_folder, PushOptions(REPO))
+
+    done = fetch(REPO, tmp_path / "own")
+
+    assert first.read_bytes() == whole and mine.read_bytes() == b"kept"
+    assert done.n_masks == 9 and not second.exists()
+
+
 def test_it_goes_on_after_the_server_failed(
     hub: LoopbackHub, split_folder: Path, tmp_path: Path, no_waiting: list[float]
 ) -> None:

@@ -138,6 +138,32 @@ def test_extending_moves_nothing_and_keeps_the_numbers_of_the_classes(tmp_path: 
     assert not summary.proof.leaks
 
 
+def test_a_class_of_which_an_extended_split_has_nothing_left_misses_no_ratio(tmp_path: Path) -> None:
+    scenes = [(f"{place}/{seed:02d}.png", scene(seed)) for seed in range(12) for place in ("CT/chest",)]
+    gone = [(f"MR/knee/{seed:02d}.png", scene(50 + seed)) for seed in range(12)]
+    split_collection(write_refined(tmp_path / "before", [*scenes, *gone]), tmp_path / "one", SplitOptions())
+    after = write_refined(tmp_path / "after", scenes)
+    facts = split_collection(after, tmp_path / "two", SplitOptions(extend=tmp_path / "one")).facts
+    assert facts["worst_deviation"]["label"] == "CT__chest"
+    assert [row["label"] for row in facts["deviations"]] in ([], ["CT__chest"])
+
+
+def test_a_part_for_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
+    series = [(f"CT/chest/{number:03d}.png", scene(number)) for number in range(12)]
+    refined = write_refined(tmp_path / "refined", series)
+    with pytest.raises(SplitError, match=r"nothing is left for val and test: the 12 images form 1 groups"):
+        split_collection(refined, tmp_path / "split", SplitOptions(sequence=1, rare="train"))
+    assert not (tmp_path / "split").exists()
+
+
+def test_fewer_folds_never_stand_beside_more(tmp_path: Path) -> None:
+    refined = write_refined(tmp_path / "refined", [(f"CT/chest/{n:03d}.png", scene(n)) for n in range(12)])
+    fold_collection(refined, tmp_path / "folds", SplitOptions(folds=4))
+    fold_collection(refined, tmp_path / "folds", SplitOptions(folds=4))
+    with pytest.raises(UsageError, match="fold-3 of an earlier call"):
+        fold_collection(refined, tmp_path / "folds", SplitOptions(folds=3))
+
+
 def test_a_new_image_between_two_parts_is_left_out(tmp_path: Path) -> None:
     scenes = [(f"CT/chest/{seed:02d}.png", scene(seed)) for seed in range(12)]
     split_collection(write_refined(tmp_path / "before", scenes), tmp_path / "one", SplitOptions(ratios="1:1:1"))

@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 from radrefine.errors import SplitError, UsageError
-from radrefine.split.grouping import find_key, group_images, link_numbers, match_paths, name_groups, read_table
+from radrefine.split.grouping import (
+    find_key,
+    group_images,
+    link_numbers,
+    match_images,
+    match_paths,
+    name_groups,
+    read_table,
+)
 
 
 def frame(*paths: str, **columns: list[str]) -> pd.DataFrame:
@@ -84,3 +92,10 @@ def test_tables_are_read_as_text_and_faults_are_told(tmp_path) -> None:  # type:
         read_table(tmp_path / "none.csv")
     with pytest.raises(SplitError, match="needs a column of file names"):
         find_key(pd.DataFrame({"case": []}), tmp_path)
+
+
+def test_the_name_of_a_dicom_file_matches_its_frames_and_that_of_a_frame_is_stronger() -> None:
+    paths = pd.Series(["p/a.dcm/0000.png", "p/a.dcm/0001.png", "p/b.dcm/0000.png", "p/c.png"])
+    found = match_images(paths, pd.Series(["p/a.dcm", "p/b.dcm/0000.png", "p/c.png", "p/d.dcm", "p/b.dcm"]))
+    assert found.to_numpy().tolist() == [[1, 2], [2, 3], [0, 0], [0, 1], [4, 2]]
+    assert match_images(paths, pd.Series(["a.dcm"]))["position"].tolist() == [0, 1]

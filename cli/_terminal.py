@@ -7,6 +7,7 @@ import contextlib
 import errno
 import functools
 import json
+import re
 import sys
 import time
 from collections import deque
@@ -37,6 +38,9 @@ _EXTRA_OF = {
     "pydicom": "dicom",
     **dict.fromkeys(("tensorboard", "wandb"), "tracking"),
 }
+
+# What Python makes of bytes in file names that are not UTF-8.
+_SURROGATES = re.compile("[\udc80-\udcff]+")
 
 # Seconds between two lines of progress where standard error is not a terminal.
 _LINE_EVERY = 30.0
@@ -86,6 +90,12 @@ def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
         except OSError as error:
             say(f"error: {_describe(error)}")
             raise typer.Exit(EXIT_FAILED) from None
+        except UnicodeEncodeError as error:  # the name of a file or folder, as the system holds it
+            if not _SURROGATES.search(error.object):
+                raise
+            name = _SURROGATES.sub("\ufffd", error.object)
+            say(f"error: the name '{name}' is not in UTF-8; rename the folder or file")
+            raise typer.Exit(EXIT_USAGE) from None
         except ModuleNotFoundError as error:
             extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
             if extra is None:

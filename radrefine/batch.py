@@ -131,11 +131,14 @@ def clean_collection(
 def _prepared(source: Path, target: Path, options: CleanOptions) -> Catalog:
     """Check all that can be checked before the first image, and open the source."""
     check_backend(options.backend, options.scheduler)
+    for place in (source, target):
+        str(place.resolve()).encode()  # a name that is not UTF-8 could not be written into the tables
     catalog = open_source(
         source,
         layout=options.layout,
         modality=options.modality,
         max_bytes=options.max_bytes,
+        max_pixels=options.max_pixels,
         follow_links=options.follow_links,
     )
     _check_places(source, target, options)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from radrefine.errors import ImageError, SourceError, UsageError
+from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.members import DICOM_SUFFIXES
 from radrefine.schema import LABEL_SEPARATOR, MODALITIES
 from radrefine.sources import DEFAULT_MAX_BYTES, Locator, Refusal, Source, open_members
@@ -98,6 +99,7 @@ def open_source(
     layout: Layout = "radimagenet",
     modality: str | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     follow_links: bool = False,
 ) -> Catalog:
     """Open a collection for reading in place.
@@ -107,6 +109,7 @@ def open_source(
         layout: "radimagenet" finds the modality among the folders; "imagefolder" takes the folders as the class.
         modality: CT, MR, US or XR for every image; None takes it from the path.
         max_bytes: Size of one file above which it is refused.
+        max_pixels: Pixels of one frame above which a DICOM file is refused.
         follow_links: Whether links inside a folder are read through.
 
     Raises:
@@ -117,7 +120,9 @@ def open_source(
         raise UsageError(f"--layout {layout} is unknown; expected one of {', '.join(LAYOUTS)}")
     if modality is not None and modality not in MODALITIES:
         raise UsageError(f"--modality {modality} is unknown; expected one of {', '.join(MODALITIES)}")
-    source = open_members(Path(path).expanduser(), max_bytes=max_bytes, follow_links=follow_links)
+    source = open_members(
+        Path(path).expanduser(), max_bytes=max_bytes, max_pixels=max_pixels, follow_links=follow_links
+    )
     return Catalog(source, layout, modality)
 
 

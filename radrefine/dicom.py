@@ -81,9 +81,9 @@ def read_frame(data: bytes, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         raise ImageError(f"frame {index} cannot be decoded: {_first_line(error)}") from None
 
 
-def read_as_png(data: bytes, index: int) -> bytes:
+def read_as_png(data: bytes, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
     """Return one frame as the bytes of a PNG file; see `read_frame`."""
-    return encode_png(read_frame(data, index))
+    return encode_png(read_frame(data, index, max_pixels=max_pixels))
 
 
 def _pydicom() -> Any:

@@ -28,11 +28,12 @@ class FrameSource:
     Args:
         files: The source that lists files.
         max_bytes: Size of one file above which it is refused.
+        max_pixels: Pixels of one frame above which its file is refused.
     """
 
-    def __init__(self, files: Listing, max_bytes: int) -> None:
+    def __init__(self, files: Listing, max_bytes: int, max_pixels: int) -> None:
         self.path = files.path
-        self._files, self._max_bytes = files, max_bytes
+        self._files, self._max_bytes, self._max_pixels = files, max_bytes, max_pixels
 
     def members(self) -> Iterator[Member | Refusal]:
         """Yield the images of the source in its order, frames in the order of their file."""
@@ -50,10 +51,11 @@ class FrameSource:
 
     def _frames(self, file: Member) -> Iterator[Member | Refusal]:
         try:
-            frames = count_frames(read_bytes(file.locator, max_bytes=self._max_bytes))
+            data = read_bytes(file.locator, max_bytes=self._max_bytes)
+            frames = count_frames(data, max_pixels=self._max_pixels)
         except (ImageError, OSError) as error:
             yield Refusal(file.path, str(error))
             return
         for index in range(frames):
-            place = FrameLocator(file.locator, index)
+            place = FrameLocator(file.locator, index, self._max_pixels)
             yield Member(f"{file.path}/{index:04d}.png", file.size // frames, f"{file.stamp}:{index}", place)

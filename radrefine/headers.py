@@ -32,10 +32,19 @@ _PILLOW_LOCK: Final = threading.Lock()
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's remarks on odd tags and sizes out of the log while one file is read, one thread at a time."""
+    """Keep Pillow's remarks on odd tags out of the log while one file is read, one thread at a time.
+
+    Its own limit of pixels is lifted meanwhile: `check_size` holds images to that of `--max-pixels`.
+    """
+    from PIL import Image
+
     with _PILLOW_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 class Header(NamedTuple):
@@ -159,8 +168,6 @@ def _pillow_header(data: bytes) -> Header:
         with quiet_pillow(), Image.open(io.BytesIO(data), formats=("TIFF", "BMP")) as picture:
             width, height = picture.size
             mode, name = picture.mode, picture.format or ""
-    except Image.DecompressionBombError:
-        raise ImageError("the header asks for more pixels than any image has; it is damaged or made to harm") from None
     except Exception as error:  # Pillow lets many kinds of error out of a damaged header
         raise ImageError(f"the header is damaged: {error}") from None
     channels = _PILLOW_CHANNELS.get(mode, 1)

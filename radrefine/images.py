@@ -37,7 +37,7 @@ def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
     """Decode a PNG, JPEG, TIFF or BMP file.
 
     The size in the header is checked before memory is taken for the pixels. A rotation that EXIF asks for is not
-    applied: the pixels come as they are stored.
+    applied: the pixels come as they are stored. That of a TIFF's own tag is, as Pillow applies it.
 
     Args:
         data: The whole file.
@@ -115,8 +115,9 @@ def _check_png_sums(data: bytes) -> None:
 def _decode(data: bytes, header: Header) -> Image:
     from PIL import Image as Pillow
 
-    # Odd tags, which Pillow remarks on, occur in TIFF; the other formats need no lock and run side by side.
-    quiet = quiet_pillow() if header.format == "TIFF" else contextlib.nullcontext()
+    # Pillow remarks on odd tags, which occur in TIFF, and on large images; others need no lock and run side by side.
+    large = header.width * header.height > DEFAULT_MAX_PIXELS
+    quiet = quiet_pillow() if large or header.format == "TIFF" else contextlib.nullcontext()
     try:
         with quiet, Pillow.open(io.BytesIO(data), formats=(header.format,)) as picture:
             if getattr(picture, "n_frames", 1) > 1:

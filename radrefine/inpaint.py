@@ -17,6 +17,14 @@ _FLAGS: Final = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS, "b
 _MOST_SOLVED: Final = 4000
 
 
+def check_fill(method: str, radius: int) -> None:
+    """Raise UsageError where the method is unknown or the radius, px, is none."""
+    if method not in get_args(Method):
+        raise UsageError(f"unknown --method {method!r}; choose from {', '.join(get_args(Method))}")
+    if radius < 1:
+        raise UsageError(f"--radius must be 1 px or more, got {radius}")
+
+
 def inpaint(image: Image, mask: Mask, *, method: Method = "texture", radius: int = 3) -> Image:
     """Fill the masked pixels of an image; the others keep their values to the bit.
 
@@ -39,10 +47,7 @@ def inpaint(image: Image, mask: Mask, *, method: Method = "texture", radius: int
     """
     if mask.shape != image.shape[:2]:
         raise UsageError(f"expected a mask of shape {image.shape[:2]} for the image, got {mask.shape}")
-    if method not in get_args(Method):
-        raise UsageError(f"unknown --method {method!r}; choose from {', '.join(get_args(Method))}")
-    if radius < 1:
-        raise UsageError(f"the fill radius must be 1 px or more, got {radius}")
+    check_fill(method, radius)
     filled = image.copy()
     if not mask.any():
         return filled

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from radrefine.errors import ImageError
+from radrefine.images import DEFAULT_MAX_PIXELS
 
 DEFAULT_MAX_BYTES: Final = 256 * 2**20
 """Size of one member above which it is refused."""
@@ -63,6 +64,7 @@ class FrameLocator(NamedTuple):
 
     file: "Locator"
     frame: int
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
 
 Locator = FileLocator | RangeLocator | ZipLocator | HeldBytes | FrameLocator
@@ -114,7 +116,8 @@ def read_bytes(locator: Locator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes
     if isinstance(locator, FrameLocator):
         from radrefine.dicom import read_as_png
 
-        return read_as_png(read_bytes(locator.file, max_bytes=max_bytes), locator.frame)
+        data = read_bytes(locator.file, max_bytes=max_bytes)
+        return read_as_png(data, locator.frame, max_pixels=locator.max_pixels)
     return locator.data
 
 

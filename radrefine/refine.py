@@ -12,7 +12,7 @@ from radrefine.artifacts.find import Detection
 from radrefine.artifacts.outliers import residual_score
 from radrefine.errors import UsageError
 from radrefine.fringe import spread_colour
-from radrefine.inpaint import Method, inpaint
+from radrefine.inpaint import Method, check_fill, inpaint
 from radrefine.records import Finding, Image, Mask, RefineResult
 from radrefine.review import Decision, decide
 from radrefine.schema import KINDS
@@ -20,6 +20,8 @@ from radrefine.schema import KINDS
 # Pictures with a smaller side, px, are left as they are: speckle shrunk that far looks like letters
 # (`tests/benchmarks/detector.py shrunk`).
 _LEAST_SIDE: Final = 64
+# Grey levels between the darkest and the brightest pixel below which a picture shows nothing, marks included.
+_LEAST_RANGE: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class RefineOptions:
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score must lie between 0 and 1, got {self.min_score}")
         check_detector(self.detector)
+        check_fill(self.method, self.radius)
 
 
 def refine_image(
@@ -73,7 +76,7 @@ def refine_image(
         The refined image, equal to the input outside the mask; mask, findings and residual score.
     """
     options = options or RefineOptions()
-    if min(image.shape[:2]) < _LEAST_SIDE:
+    if min(image.shape[:2]) < _LEAST_SIDE or np.ptp(image) < _LEAST_RANGE:
         return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
     detection = detect_marks(image, options.detector, options.weights, options.templates)
     wanted = set(options.remove) - set(options.keep)

@@ -28,6 +28,7 @@ DECISIONS: Final = ("keep", "reject")
 
 # Another version of a detector may draw a box a pixel larger; less overlap than this is another mark.
 _LEAST_OVERLAP: Final = 0.5
+_MOST_DIGITS: Final = 9
 
 
 class Decision(NamedTuple):
@@ -147,7 +148,7 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, Decision]:
     box: dict[str, int] = {}
     for name, least in (("x", 0), ("y", 0), ("width", 1), ("height", 1)):
         text = row[name] or ""
-        if not text.strip().isdecimal() or int(text) < least:
+        if not text.strip().isdecimal() or len(text) > _MOST_DIGITS or int(text) < least:
             raise refuse(name, f"a whole number of pixels, at least {least}")
         box[name] = int(text)
     return row["path"], Decision(kind=row["kind"], **box, decision=row["decision"])

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from radrefine.errors import SourceError
 from radrefine.frames import FrameSource
 from radrefine.headers import SUFFIXES
+from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.members import (
     DEFAULT_MAX_BYTES,
     DICOM_SUFFIXES,
@@ -52,6 +53,7 @@ def open_members(
     path: Path,
     *,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     follow_links: bool = False,
     suffixes: tuple[str, ...] | None = None,
 ) -> Source:
@@ -60,6 +62,7 @@ def open_members(
     Args:
         path: The folder or archive.
         max_bytes: Size of one member above which it is refused.
+        max_pixels: Pixels of one frame above which a DICOM file is refused; other images are sized when they are read.
         follow_links: Whether links inside a folder are read through; in archives they never are.
         suffixes: Endings of the names that count, in lower case; None takes all images, lists the frames of
             DICOM files as images, and refuses pictures and volumes of formats that are not read.
@@ -69,7 +72,7 @@ def open_members(
     """
     if suffixes is None:
         files = _open_files(path, max_bytes, SUFFIXES + DICOM_SUFFIXES + UNREAD_SUFFIXES, follow_links)
-        return FrameSource(files, max_bytes)
+        return FrameSource(files, max_bytes, max_pixels)
     return _open_files(path, max_bytes, suffixes, follow_links)
 
 

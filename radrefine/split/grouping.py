@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.[^/]*)?$")
 # The frames of a DICOM file are listed below it.
 _FRAME = re.compile(r"^(.*\.(?:dcm|dicom))/\d+\.png$", re.IGNORECASE)
 _MOST_DROPPED = 4
+_NO_VALUE: Final = ("", "na", "n/a", "nan", "none", "null", "<na>")
 _SAMPLED = 1000
 
 
@@ -36,7 +37,7 @@ def group_images(
     Args:
         images: A row per image with `path` and the named columns.
         components: (N,) equal for duplicates; None to leave them apart.
-        columns: Columns whose equal values belong together; missing and empty values to nothing.
+        columns: Columns whose equal values belong together; missing values to nothing (`is_missing`).
         sequence: Largest difference of file numbers that belong together; 0 for none.
 
     Returns:
@@ -48,8 +49,7 @@ def group_images(
     for name in columns:
         if name not in images:
             raise UsageError(f"--group-by {name}: no such column; there are {', '.join(map(str, images.columns))}")
-        values = images[name]
-        links.append(link_equal(values.where(values.astype(str).str.strip() != "")))
+        links.append(link_equal(images[name].where(~is_missing(images[name]))))
     if sequence:
         links.append(link_numbers(images["path"], sequence))
     groups = connect(len(images), np.concatenate(links))
@@ -57,6 +57,11 @@ def group_images(
     in_order = np.empty_like(groups)
     in_order[order] = pd.factorize(groups[order])[0]
     return in_order
+
+
+def is_missing(values: pd.Series) -> pd.Series:
+    """Tell which values are none: missing, empty, or one of the words that tables write for it."""
+    return values.isna() | values.astype(str).str.strip().str.casefold().isin(_NO_VALUE)
 
 
 def link_numbers(paths: pd.Series, most: int) -> NDArray[np.int64]:

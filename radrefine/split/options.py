@@ -90,7 +90,7 @@ class SplitOptions:
             numbers = [float(part) for part in self.ratios.replace(",", ":").split(":")]
         except ValueError:
             numbers = []
-        good = len(numbers) == len(SPLITS) and all(math.isfinite(number) and number >= 0 for number in numbers)
+        good = len(numbers) == len(SPLITS) and math.isfinite(sum(numbers)) and min(numbers) >= 0
         if not good or numbers[0] == 0 or sum(number > 0 for number in numbers) < 2:
             raise UsageError(
                 f"--ratios must be three numbers such as 24:1:2 for train, val and test; got {self.ratios}"

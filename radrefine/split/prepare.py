@@ -10,7 +10,7 @@ from radrefine.audit.duplicates import Duplicates
 from radrefine.errors import SplitError
 from radrefine.split.assign import UNASSIGNED, GroupCounts, count_groups
 from radrefine.split.given import cut_old_groups, read_earlier
-from radrefine.split.grouping import find_key, group_images, match_images, name_groups, read_table
+from radrefine.split.grouping import find_key, group_images, is_missing, match_images, name_groups, read_table
 from radrefine.split.options import SplitOptions
 
 BRIDGE = "belongs to several parts of the earlier split"
@@ -112,7 +112,7 @@ def _join_metadata(table: pd.DataFrame, options: SplitOptions) -> tuple[pd.DataF
         )
     for name in options.columns:
         if name in table:
-            empty = int((table[name].isna() | (table[name].astype(str).str.strip() == "")).sum())
+            empty = int(is_missing(table[name]).sum())
             if empty:
                 unverified.append(f"{name}: {empty} of {len(table)} images have no value, so theirs is unknown")
     return table, unverified

@@ -17,6 +17,7 @@ from radrefine.progress import Progress
         (OSError(errno.ENOSPC, "No space left on device", "out"), 1, "the disk is full at out"),
         (UsageError("--x must be 1"), 2, "error: --x must be 1"),
         (LeakageError("shared"), 4, "error: shared"),
+        (UnicodeEncodeError("utf-8", "set\udcff", 3, 4, "surrogates"), 2, "the name 'set\ufffd' is not in UTF-8"),
         (KeyboardInterrupt(), 130, "run the same command again"),
     ],
 )

@@ -10,10 +10,13 @@ from PIL import Image as Pillow
 
 from radrefine import cleaning
 from radrefine.batch import clean_collection
+from radrefine.clean_options import CleanOptions
 from radrefine.dicom import count_frames, read_frame, read_frames
-from radrefine.errors import ImageError, MissingExtraError
+from radrefine.errors import ImageError, MissingExtraError, SourceError
 from radrefine.images import decode_image
+from radrefine.members import Member
 from radrefine.progress import Progress
+from radrefine.sources import open_members
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -181,6 +184,17 @@ def _png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Pillow.fromarray(image).save(file, "PNG")
     return file.getvalue()
+
+
+def test_the_limit_of_pixels_holds_for_frames_too(tmp_path: Path) -> None:
+    (tmp_path / "src" / "US").mkdir(parents=True)
+    (tmp_path / "src" / "US" / "a.dcm").write_bytes(_dicom(np.zeros((2, 40, 60), np.uint8)))
+    with pytest.raises(SourceError, match=r"a.dcm was refused: .* raise --max-pixels"):
+        clean_collection(tmp_path / "src", tmp_path / "out", CleanOptions(jobs=1, max_pixels=2399))
+    enough = clean_collection(tmp_path / "src", tmp_path / "out", CleanOptions(jobs=1, max_pixels=2400))
+    assert enough.failed == 0 and len(list((tmp_path / "out" / "images").rglob("*.png"))) == 2
+    frames = open_members(tmp_path / "src", max_pixels=10**9).members()
+    assert {frame.locator.max_pixels for frame in frames if isinstance(frame, Member)} == {10**9}
 
 
 def test_jpeg_2000_gives_the_pixels_of_the_uncompressed_file() -> None:

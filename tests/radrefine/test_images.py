@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from radrefine import images
 from radrefine.errors import ImageError
 from radrefine.images import decode_image, encode_png, image_size
 
@@ -82,6 +83,18 @@ def test_several_pages_are_refused() -> None:
 
     with pytest.raises(ImageError, match="2 pictures"):
         decode_image(data)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "JPEG"])
+def test_pillows_own_limit_does_not_stand_below_ours(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    file = io.BytesIO()
+    Pillow.new("L", (30, 20), 128).save(file, form)
+    monkeypatch.setattr(images, "DEFAULT_MAX_PIXELS", 100)
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 100)
+    assert decode_image(file.getvalue(), max_pixels=600).shape == (20, 30)
+    assert Pillow.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(ImageError, match="raise --max-pixels"):
+        decode_image(file.getvalue(), max_pixels=599)
 
 
 def test_absurd_header_is_refused_before_memory_is_taken() -> None:

@@ -85,6 +85,10 @@ def test_wrong_options_name_the_flag() -> None:
         RefineOptions(remove=("caliperr",))
     with pytest.raises(UsageError, match="--min-score"):
         RefineOptions(min_score=2)
+    with pytest.raises(UsageError, match="--method 'magic'"):
+        RefineOptions(method="magic")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--radius"):
+        RefineOptions(radius=0)
 
 
 def test_real_images_lose_their_labels(shared_data: Path) -> None:
@@ -97,3 +101,11 @@ def test_real_images_lose_their_labels(shared_data: Path) -> None:
         mask = refine_image(np.asarray(image, np.uint8)).mask
         hits.append(bool((mask & (truth > 0)).any()))
     assert np.mean(hits) > 0.6
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_picture_of_one_level_shows_no_mark(level: int) -> None:
+    image = np.full((120, 160), level, np.uint8)
+    image[::7, ::5] += 8 if level < 200 else 0
+    result = refine_image(image)
+    assert not result.findings and not result.mask.any() and (result.image == image).all()

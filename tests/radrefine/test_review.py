@@ -52,6 +52,7 @@ def test_written_decisions_are_read_back(tmp_path: Path) -> None:
         ("a.png,smudge,1,2,3,4,keep", "line 3: kind is 'smudge'"),
         ("a.png,text,1,2,-3,4,keep", "line 3: width is '-3'"),
         ("a.png,text,1,2,3.5,4,keep", "line 3: width is '3.5'"),
+        (f"a.png,text,1,2,{'9' * 5000},4,keep", "line 3: width is '9999"),
         ("a.png,text,1,2,0,4,keep", "line 3: width is '0'"),
         ("a.png,text,1,2,3", "line 3: decision is None"),
         (",text,1,2,3,4,keep", "line 3: path is ''"),

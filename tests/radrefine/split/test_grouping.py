@@ -99,3 +99,8 @@ def test_the_name_of_a_dicom_file_matches_its_frames_and_that_of_a_frame_is_stro
     found = match_images(paths, pd.Series(["p/a.dcm", "p/b.dcm/0000.png", "p/c.png", "p/d.dcm", "p/b.dcm"]))
     assert found.to_numpy().tolist() == [[1, 2], [2, 3], [0, 0], [0, 1], [4, 2]]
     assert match_images(paths, pd.Series(["a.dcm"]))["position"].tolist() == [0, 1]
+
+
+def test_words_for_no_value_join_nothing() -> None:
+    images = pd.DataFrame({"path": [f"{n}.png" for n in range(6)], "patient": ["a", "NA", "NaN", "NA", "a", None]})
+    assert group_images(images, components=None, columns=("patient",)).tolist() == [0, 1, 2, 3, 0, 4]

@@ -47,11 +47,14 @@ def apply_correction(image: Image, correction: Correction | None, options: Refin
         options: How the pixels under a mask are filled; an array needs none of it.
 
     Raises:
-        ImageError: The correction is damaged or does not fit the image.
+        ImageError: The correction cannot be read, is damaged or does not fit the image.
     """
     if correction is None:
         return RefineResult(image, np.zeros(image.shape[:2], bool))
-    data = read_bytes(correction.locator)
+    try:
+        data = read_bytes(correction.locator)
+    except OSError as error:
+        raise ImageError(f"its correction cannot be read: {error.strerror or error}") from None
     if correction.kind == "png":
         return _fill(image, data, options)
     return _add(image, data)

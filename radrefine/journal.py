@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from radrefine.errors import RefinedFolderError
 from radrefine.files import atomic_path
 from radrefine.work import Outcome
 
@@ -83,8 +84,15 @@ class Journal:
         self.resumed = self._path.exists()
         """Whether an earlier run into this folder was interrupted."""
         folder.mkdir(parents=True, exist_ok=True)
-        with self._held():
-            self._open()
+        try:
+            with self._held():
+                self._open()
+        except RefinedFolderError:
+            self._db.close()
+            if not self.resumed:  # what was begun just now tells of nothing
+                for name in folder.glob(f"{self._path.name}*"):
+                    name.unlink()
+            raise
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -96,6 +104,12 @@ class Journal:
                 if "full" in str(error) or "disk I/O" in str(error):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path)) from None
                 raise
+            except (sqlite3.DatabaseError, pa.ArrowInvalid) as error:
+                damaged = self._path if isinstance(error, sqlite3.Error) else self._finished
+                raise RefinedFolderError(
+                    f"{damaged} is damaged ({error}); remove it and run the same command again: what it told of is done "
+                    "anew"
+                ) from None
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)

@@ -29,6 +29,7 @@ DECISIONS: Final = ("keep", "reject")
 # Another version of a detector may draw a box a pixel larger; less overlap than this is another mark.
 _LEAST_OVERLAP: Final = 0.5
 _MOST_DIGITS: Final = 9
+_LONGEST_TOLD: Final = 40
 
 
 class Decision(NamedTuple):
@@ -138,7 +139,8 @@ def _read(path: Path, rows: "csv.DictReader[str]") -> Review:
 
 def _parse(path: Path, line: int, row: dict[str, str]) -> tuple[str, Decision]:
     def refuse(name: str, expected: str) -> UsageError:
-        return UsageError(f"--review {path}, line {line}: {name} is {row[name]!r}; expected {expected}")
+        told = repr(row[name][:_LONGEST_TOLD] if row[name] else row[name])
+        return UsageError(f"--review {path}, line {line}: {name} is {told}; expected {expected}")
 
     for name, known in (("kind", KINDS), ("decision", DECISIONS)):
         if row[name] not in known:

@@ -106,11 +106,11 @@ def plan_shards(rows: pd.DataFrame, folder: Path, prefix: str, max_bytes: int) -
 
 
 def _cuts(sizes: Sequence[int], max_bytes: int, max_rows: int | None = None) -> list[int]:
-    """Return where each part begins, so that no part of more than one item exceeds the limits."""
-    starts: list[int] = []
+    """Return where each part begins, so that no part of more than one item exceeds the limits; nothing is one empty part."""
+    starts = [0]
     filled = 0
     for n, size in enumerate(sizes):
-        if not starts or filled + size > max_bytes or (max_rows is not None and n - starts[-1] == max_rows):
+        if n > starts[-1] and (filled + size > max_bytes or n - starts[-1] == max_rows):
             starts.append(n)
             filled = 0
         filled += size

@@ -447,6 +447,20 @@ def test_places_that_would_mix_things_up_are_refused(make_collection: Make, tmp_
         clean_collection(make_collection(name="other"), tmp_path / "out", HERE)
 
 
+def test_a_damaged_journal_is_named_and_the_run_begins_anew_without_it(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    clean_collection(source, out, HERE)
+    before = tree(out)
+    for name in ("journal.parquet", "journal.sqlite"):
+        (out / ".radrefine" / name).write_bytes(b"damaged" * 1000)
+        with pytest.raises(RefinedFolderError, match=f"{name} is damaged .* remove it"):
+            clean_collection(source, out, HERE)
+        for file in (out / ".radrefine").glob("journal.sqlite*" if "sqlite" in name else name):
+            file.unlink()
+        clean_collection(source, out, HERE)
+        assert tree(out) == before
+
+
 def test_source_without_images_is_told_and_nothing_is_made(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "flat").mkdir()

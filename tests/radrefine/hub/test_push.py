@@ -39,6 +39,18 @@ def test_images_read_back_bit_for_bit_with_labels_and_splits(
     assert raw[0]["image"]["bytes"] == first.read_bytes()
 
 
+def test_a_part_without_images_does_not_keep_the_others_from_being_published(
+    hub: LoopbackHub, split_folder: Path, tmp_path: Path
+) -> None:
+    from datasets import load_dataset
+
+    val = split_folder / "val.csv"
+    val.write_text(val.read_text().splitlines(keepends=True)[0])
+    push_split(split_folder, WITH_IMAGES)
+    loaded = load_dataset(REPO, cache_dir=str(tmp_path / "cache"))
+    assert {name: len(rows) for name, rows in loaded.items()} == {"train": 12, "test": 4}
+
+
 def test_a_private_repository_without_images_is_the_default(hub: LoopbackHub, split_folder: Path) -> None:
     push_split(split_folder, PushOptions(REPO))
     assert hub.repo("dataset", REPO).private

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from pgnm.figure_style import COLOURS, MARKERS, finish_grid, line, styled, subplots
@@ -18,6 +18,8 @@ from pgnm.figure_style import COLOURS, MARKERS, finish_grid, line, styled, subpl
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 # Above so many classes, names beside the axes cannot be read any more.
 _MOST_NAMED = 40
+# Up to this ratio of largest and smallest count, ticks within the decades have room.
+_FEW_DECADES = 1000
 _MOST_ROWS = 90
 _METRICS = {
     "f1": "macro F1",
@@ -102,9 +104,18 @@ def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
             if name in table:
                 axis.plot(table["epoch"], table[name], label=run, **line(i, marker=len(table) <= 15))
         axis.set(xlabel="epoch", ylabel=wanted[name])
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _count_epochs(axis)
     finish_grid(figure, axes, len(there), legend=len(runs) > 1)
     return figure
+
+
+def _count_epochs(axis: Axes) -> None:
+    """Put ticks at whole epochs; where there is one alone, beside it there is room and no other tick."""
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low, high = axis.dataLim.intervalx
+    if low == high:
+        axis.set_xlim(low - 0.5, low + 0.5)
+        axis.set_xticks([low])
 
 
 @styled
@@ -141,7 +152,7 @@ def plot_policy(table: pd.DataFrame) -> Figure:
         if names[0] == "share_at_bound":
             axis.set_ylim(-0.02, 1.02)
         axis.set(xlabel="epoch", ylabel=title)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _count_epochs(axis)
     finish_grid(figure, axes, len(panels), legend=False)
     return figure
 
@@ -255,7 +266,10 @@ def plot_split(counts: pd.DataFrame) -> Figure:
         place = rows + 0.2 * (1 - i)
         axis.plot(table[f"n_{part}"].clip(lower=0.5), place, MARKERS[i], color=COLOURS[i], markersize=4, label=part)
     axis.set_xscale("log")
+    low, high = axis.dataLim.intervalx
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FEW_DECADES * low else (1,)))
     axis.xaxis.set_major_formatter(_PLAIN)
+    axis.xaxis.set_minor_formatter(NullFormatter())
     _name_rows(axis, rows, list(table["label"]))
     axis.set(xlabel="images (0 is drawn at 0.5)", ylim=(-0.7, len(table) - 0.3))
     figure.legend(loc="outside lower center", ncols=3)

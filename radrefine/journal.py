@@ -107,8 +107,8 @@ class Journal:
             except (sqlite3.DatabaseError, pa.ArrowInvalid) as error:
                 damaged = self._path if isinstance(error, sqlite3.Error) else self._finished
                 raise RefinedFolderError(
-                    f"{damaged} is damaged ({error}); remove it and run the same command again: what it told of is done "
-                    "anew"
+                    f"{damaged} is damaged ({error}); remove it and run the same command again, "
+                    "which does anew what it told of"
                 ) from None
 
     def _open(self) -> None:

@@ -54,7 +54,8 @@ def write_removals(
     failures: list[tuple[str, str]] = []
     images = 0
     with atomic_path(archive) as path, zipfile.ZipFile(path, "w") as packed:
-        for entry in open_source(source, layout="imagefolder").entries():
+        # Only what was refined is read, so that links lead nowhere new.
+        for entry in open_source(source, layout="imagefolder", follow_links=True).entries():
             name = refined_name(entry.path)
             if not isinstance(entry, Entry) or name not in wanted:
                 continue

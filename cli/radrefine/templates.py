@@ -37,6 +37,6 @@ def mine(
     lines = [
         f"written: {len(paths)} templates in {out}",
         f"look at {out / 'sheet.png'}, delete the templates that are tissue, and rename those of a wrong kind",
-        f"next: radrefine clean --src {src} --templates {out}",
+        f"next: radrefine clean --src {src} --templates {out}" + (f" --modality {modality}" if modality else ""),
     ]
     finish({"templates": paths, "sheet": out / "sheet.png"}, lines, as_json=as_json, quiet=quiet)

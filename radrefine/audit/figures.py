@@ -13,6 +13,9 @@ _COLOURS = ("#4c78a8", "#f58518", "#54a24b")
 _MOST_NAMED = 60
 """Classes beyond which names no longer fit below the bars."""
 
+_FEW_DECADES = 1000
+"""Images of a class below which ticks within the decades have room."""
+
 
 def draw_histogram(place: Path, labels: pd.Series, counts: Mapping[str, NDArray[np.int64]], title: str) -> None:
     """Draw images per class on a logarithmic axis, the largest class first.
@@ -26,6 +29,7 @@ def draw_histogram(place: Path, labels: pd.Series, counts: Mapping[str, NDArray[
     # The object interface: no display, no global state, safe in threads.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import SymmetricalLogLocator
 
     order = np.argsort(-np.sum(list(counts.values()), axis=0), kind="stable")
     named = len(labels) <= _MOST_NAMED
@@ -36,7 +40,10 @@ def draw_histogram(place: Path, labels: pd.Series, counts: Mapping[str, NDArray[
     for index, (name, values) in enumerate(counts.items()):
         shift = (index - (len(counts) - 1) / 2) * width
         axes.bar(np.arange(len(order)) + shift, values[order], width, label=name, color=_COLOURS[index % 3])
-    axes.set_yscale("symlog", linthresh=1)
+    axes.set_yscale("symlog", linthresh=1, linscale=0.4)
+    few = max(values.max(initial=0) for values in counts.values()) < _FEW_DECADES
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5) if few else (1,)))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("images")
     axes.set_xlabel("" if named else f"{len(labels)} classes, the largest first")
     axes.set_xticks(range(len(order)) if named else [])

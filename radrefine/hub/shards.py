@@ -106,7 +106,7 @@ def plan_shards(rows: pd.DataFrame, folder: Path, prefix: str, max_bytes: int) -
 
 
 def _cuts(sizes: Sequence[int], max_bytes: int, max_rows: int | None = None) -> list[int]:
-    """Return where each part begins, so that no part of more than one item exceeds the limits; nothing is one empty part."""
+    """Return where each part begins, so that no part of several items exceeds the limits; nothing is one empty part."""
     starts = [0]
     filled = 0
     for n, size in enumerate(sizes):

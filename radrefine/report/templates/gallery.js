@@ -89,7 +89,7 @@ const gallery = (() => {
     frame.append(...boxes);
     const cutAt = item.path.lastIndexOf("/") + 1;
     const large = node("button", { type: "button", class: "large", "aria-pressed": "false", "aria-label": `Enlarge ${item.path}` }, "⤢");
-    const figure = node("figure", { class: "card" }, frame, node("figcaption", {},
+    const figure = node("figure", { class: "card", "data-path": item.path }, frame, node("figcaption", {},
       node("div", { class: "title" }, node("strong", {}, node("small", {}, item.path.slice(0, cutAt)), item.path.slice(cutAt)), large),
       node("p", { class: "note" }, node("span", { class: `state ${item.status}` }, item.status),
         ` ${readable(item.label)} · residual ${item.residual.toFixed(2)}`,
@@ -99,6 +99,19 @@ const gallery = (() => {
     return figure;
   }
 
+  // Cards that are shown again keep their size, and a mark that has the keyboard keeps it.
+  function redraw(now) {
+    const figures = () => [...element("cards").children];
+    const wide = new Set(figures().filter((figure) => figure.classList.contains("wide")).map((figure) => figure.dataset.path));
+    const row = document.activeElement.closest("#cards [data-mark]");
+    const path = row?.closest("figure").dataset.path;
+    element("cards").replaceChildren(...now.map(card));
+    for (const figure of figures()) {
+      if (wide.has(figure.dataset.path)) figure.querySelector(".large").click();
+      if (figure.dataset.path === path) figure.querySelector(`[data-mark="${row.dataset.mark}"]`)?.focus({ preventScroll: true });
+    }
+  }
+
   function draw() {
     const shown = chosen();
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
@@ -106,7 +119,7 @@ const gallery = (() => {
     const now = shown.slice(page * PAGE, (page + 1) * PAGE);
     const state = JSON.stringify([now.map((item) => item.path), ...["view", "show-boxes", "show-mask"].map((id) => [element(id).value, element(id).checked])]);
     // What is shown already stays, and with it the place of the keyboard.
-    if (state !== drawn) element("cards").replaceChildren(...now.map(card));
+    if (state !== drawn) redraw(now);
     drawn = state;
     element("status").textContent = shown.length ? `${shown.length.toLocaleString("en")} of ${many(items.length, "image")} fit` : "no image fits these filters";
     element("page").textContent = `page ${page + 1} of ${pages}`;

@@ -119,6 +119,22 @@ def test_marks_are_reviewed_by_keyboard_and_the_decisions_last(refined: Path, br
     assert rows == [(path_of(19), "dotted_line", "10", "8", "reject"), (path_of(18), "caliper", "10", "8", "keep")]
 
 
+def test_another_view_keeps_the_mark_and_the_size_of_the_cards(refined: Path, browser: Any) -> None:
+    with opened(browser, build_report(refined).page) as page:
+        page.locator("button.large").nth(2).click()
+        page.locator("h1").click()
+        page.keyboard.press("n")
+        page.keyboard.press("n")
+        held = "((row) => [row.closest('figure').dataset.path, row.dataset.mark])(document.activeElement)"
+        before = page.evaluate(held)
+        for key in ("m", "o", "b"):
+            page.keyboard.press(key)
+            assert page.evaluate(held) == before
+        assert page.locator(".card.wide").count() == 1
+        assert page.locator(".card").nth(2).evaluate("card => card.classList.contains('wide')")
+        assert page.locator("button.large").nth(2).get_attribute("aria-pressed") == "true"
+
+
 def test_marks_step_over_the_edge_of_a_page(refined: Path, browser: Any) -> None:
     with opened(browser, build_report(refined).page) as page:
         page.locator("h1").click()

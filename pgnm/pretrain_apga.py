@@ -50,6 +50,8 @@ class AdversarialPretraining:
         self._frozen: nn.Module | None = None
         self._seen: Tensor | None = None
         self._best_alone: dict[str, Tensor] | None = None
+        if recipe.aid == "gradcam":  # a model that it cannot explain is told now, not after the epochs alone
+            grad_cam_mask(copy.deepcopy(classifier).cpu().eval(), torch.zeros(1, 3, recipe.size, recipe.size))
         if recipe.aid == "agent":
             self.agent = agent = devices.place(_build_agent(recipe)).train()
             self._agent = devices.distribute(agent)

@@ -115,6 +115,7 @@ def test_an_agent_of_an_earlier_run_is_taken_up(make_split: MakeSplit, tmp_path:
         ({"agent_model": "resnet10x"}, "vgg11", UsageError),
         ({"agent_actions": 2}, "bernoulli", UsageError),
         ({"agent_start": "absent.safetensors"}, "absent", RunError),
+        ({"aid": "gradcam", "model": "test_vit", "alone_epochs": 5}, "Grad-CAM needs", UsageError),
     ],
 )
 def test_what_cannot_work_is_told_before_training(

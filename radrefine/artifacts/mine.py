@@ -1,6 +1,6 @@
 """Propose templates from a collection: cluster bright shapes that repeat from picture to picture."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -32,10 +32,17 @@ _TILE: Final = 72
 
 
 class Shape(NamedTuple):
-    """A bright shape of one picture: its pixels in their box and the class that the detector gives it."""
+    """A bright shape of one picture.
+
+    Attributes:
+        ink: Its pixels in their box.
+        kind: The class that the detector gives it.
+        view: (72, 72) uint8, the picture around it, the box framed; None where it is not to be shown.
+    """
 
     ink: Mask
     kind: str
+    view: Image | None = None
 
 
 @dataclass
@@ -47,12 +54,14 @@ class Cluster:
         total: (h, w) float32, how often each pixel was part of the shape.
         count: Members.
         images: Numbers of the pictures that they come from.
+        view: The first of them in its picture.
     """
 
     kinds: dict[str, int]
     total: NDArray[np.float32]
     count: int
     images: set[int]
+    view: Image | None = None
 
     @property
     def kind(self) -> str:
@@ -87,7 +96,8 @@ def bright_shapes(image: Image) -> list[Shape]:
         fits = all(_SIDES[0] <= side <= _SIDES[1] for side in part.shape)
         if fits and not regions.is_joined(int(number)) and not taken[rows, columns][part].any():
             taken[rows, columns] |= part
-            shapes.append(Shape(part, CLASSES[1 + int(scores[number, 1:].argmax())]))
+            kind = CLASSES[1 + int(scores[number, 1:].argmax())]
+            shapes.append(Shape(part, kind, _view(image, rows, columns)))
     return shapes
 
 
@@ -113,7 +123,7 @@ def cluster_shapes(pictures: Iterable[list[Shape]]) -> list[Cluster]:
                 cluster.images.add(number)
                 cluster.kinds[shape.kind] = cluster.kinds.get(shape.kind, 0) + 1
             elif len(clusters) < _MOST_CLUSTERS:
-                clusters.append(Cluster({shape.kind: 1}, shape.ink.astype(np.float32), 1, {number}))
+                clusters.append(Cluster({shape.kind: 1}, shape.ink.astype(np.float32), 1, {number}, shape.view))
     return sorted(clusters, key=lambda cluster: (-len(cluster.images), -cluster.count))
 
 
@@ -144,20 +154,26 @@ def mine_templates(
     Raises:
         SourceError: The source is missing, or no shape repeats in it.
     """
-    pictures: list[list[Shape]] = []
-    for entry in open_source(src, modality=modality).entries():
-        if len(pictures) == limit:
-            break
-        if isinstance(entry, Entry) and entry.modality == "US":
-            try:
-                pictures.append(bright_shapes(decode_image(read_bytes(entry.locator))))
-            except (ImageError, OSError):
-                continue  # clean names what cannot be read
-            progress(Progress("mining", len(pictures), limit))
-    chosen = [cluster for cluster in cluster_shapes(pictures) if len(cluster.images) >= least_images][:count]
+    looked_at = 0
+
+    def pictures() -> Iterator[list[Shape]]:
+        nonlocal looked_at
+        for entry in open_source(src, modality=modality).entries():
+            if looked_at == limit:
+                return
+            if isinstance(entry, Entry) and entry.modality == "US":
+                try:
+                    shapes = bright_shapes(decode_image(read_bytes(entry.locator)))
+                except (ImageError, OSError):
+                    continue  # clean names what cannot be read
+                looked_at += 1
+                yield shapes
+                progress(Progress("mining", looked_at, limit))
+
+    chosen = [cluster for cluster in cluster_shapes(pictures()) if len(cluster.images) >= least_images][:count]
     if not chosen:
         raise SourceError(
-            f"no bright shape repeats in {least_images} of the {len(pictures)} ultrasound images of {src}; "
+            f"no bright shape repeats in {least_images} of the {looked_at} ultrasound images of {src}; "
             "name more images with --limit, or fewer with --least-images"
         )
     out.mkdir(parents=True, exist_ok=True)
@@ -167,6 +183,23 @@ def mine_templates(
         write_bytes(paths[-1], encode_png(cluster.ink.astype(np.uint8) * 255))
     write_bytes(out / "sheet.png", encode_png(_sheet(chosen)))
     return paths
+
+
+def _view(image: Image, rows: slice, columns: slice) -> Image:
+    """Cut out the surroundings of a box, twice as large as the box itself, and frame the box."""
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    side = max(rows.stop - rows.start, columns.stop - columns.start) + 4
+    around = np.pad(grey, side)
+    top, left = ((part.start + part.stop) // 2 for part in (rows, columns))
+    part = np.ascontiguousarray(around[top : top + 2 * side, left : left + 2 * side])
+    view = np.asarray(cv2.resize(part, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST), np.uint8)
+    scale = _TILE / (2 * side)
+    corners = [
+        (round((columns_at - left + side) * scale), round((rows_at - top + side) * scale))
+        for columns_at, rows_at in ((columns.start - 1, rows.start - 1), (columns.stop, rows.stop))
+    ]
+    cv2.rectangle(view, corners[0], corners[1], 255, 1)
+    return view
 
 
 def _likeness(cluster: Cluster, ink: Mask) -> float:
@@ -190,14 +223,16 @@ def _fitted(ink: Mask, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _sheet(clusters: list[Cluster]) -> Image:
-    """Draw every template enlarged, with its number, kind and how often it occurs."""
+    """Draw every template enlarged, beside it one of its places, with its number, kind and how often it occurs."""
     tiles = []
     for number, cluster in enumerate(clusters, start=1):
         tile = np.zeros((_TILE + 32, 2 * _TILE), np.uint8)
         ink = cluster.ink.astype(np.uint8) * 255
         factor = max(1, _TILE // max(ink.shape))
-        large = np.repeat(np.repeat(ink, factor, axis=0), factor, axis=1)[:_TILE, : 2 * _TILE]
+        large = np.repeat(np.repeat(ink, factor, axis=0), factor, axis=1)[:_TILE, :_TILE]
         tile[: large.shape[0], : large.shape[1]] = large
+        if cluster.view is not None:
+            tile[:_TILE, _TILE:] = cluster.view
         for line, text in enumerate((f"{number:03d} {cluster.kind}", f"{cluster.count}x in {len(cluster.images)}")):
             cv2.putText(tile, text, (2, _TILE + 12 + 14 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 200, 1, cv2.LINE_AA)
         tiles.append(np.pad(tile, 2, constant_values=60))

@@ -1,5 +1,6 @@
 """Decode images, and keep them decoded in memory where they fit."""
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from pgnm.errors import SplitError
+from pgnm.data.memory import available_memory, available_shared
+from pgnm.errors import SplitError, UsageError
 
 Image = NDArray[np.uint8]
 """An image, (H, W) or (H, W, 3) in RGB order, uint8 0-255."""
 
 # Share of the memory at hand that decoded images may take with `cache: auto`.
 _CACHE_SHARE = 0.4
+# And of the shared memory, which the batches of loader processes pass through as well.
+_SHARED_SHARE = 0.8
 _SAMPLED = 128
 
 
@@ -46,11 +50,12 @@ def decode_image(path: Path) -> Image:
 class ImageStore:
     """The images of one part of a split, by row: from memory where kept, else from disk.
 
-    Kept images lie in one shared tensor, so that loader processes see them without a copy.
+    Kept images may lie in one shared tensor, so that loader processes see them without a copy.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
+        self._images: list[Image] = []
         self._pixels: torch.Tensor | None = None
         self._starts = np.zeros(1, np.int64)
         self._shapes: list[tuple[int, ...]] = []
@@ -61,27 +66,44 @@ class ImageStore:
     @property
     def kept(self) -> bool:
         """Whether the images are kept in memory."""
-        return self._pixels is not None
+        return bool(self._images) or self._pixels is not None
 
     def __getitem__(self, row: int) -> Image:
+        if self._images:
+            return self._images[row]
         if self._pixels is None:
             return decode_image(self._paths[row])
         return self._pixels.numpy()[self._starts[row] : self._starts[row + 1]].reshape(self._shapes[row])
 
-    def keep(self, notice: Callable[[int], None] = lambda done: None) -> None:
-        """Decode every image into memory; `notice` hears how many are done."""
+    def keep(self, notice: Callable[[int], None] = lambda done: None, *, shared: bool = False) -> None:
+        """Decode every image into memory, `shared` with loader processes; `notice` hears how many are done.
+
+        Raises:
+            UsageError: There is too little shared memory.
+        """
         images: list[Image] = []
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for image in pool.map(decode_image, self._paths):
                 images.append(image)
                 if len(images) % 256 == 0:
                     notice(len(images))
+        if not shared:
+            self._images = images
+            return
         self._shapes = [image.shape for image in images]
         self._starts = np.concatenate([[0], np.cumsum([image.size for image in images], dtype=np.int64)])
-        pixels = torch.empty(int(self._starts[-1]), dtype=torch.uint8).share_memory_()
+        size = int(self._starts[-1])
+        try:
+            pixels = torch.empty(size, dtype=torch.uint8).share_memory_()
+        except RuntimeError:
+            raise UsageError(
+                f"--cache on with loader processes needs {size:,} bytes of shared memory, which are not there; "
+                "take --workers 0 or --cache off, or give the container more (--shm-size)"
+            ) from None
         flat = pixels.numpy()
-        for row, image in enumerate(images):
-            flat[self._starts[row] : self._starts[row + 1]] = image.ravel()
+        images.reverse()
+        for start, end in itertools.pairwise(self._starts):
+            flat[start:end] = images.pop().ravel()  # each is let go at once, so that they never lie here twice
         self._pixels = pixels
 
     def estimate_bytes(self) -> int:
@@ -96,15 +118,11 @@ class ImageStore:
                 sizes.append(decode_image(self._paths[row]).size)
         return int(np.mean(sizes) * len(self))
 
-    def fits(self) -> bool:
-        """Tell whether all images take a moderate share of the memory at hand."""
+    def fits(self, *, shared: bool = False) -> bool:
+        """Tell whether all images take a moderate share of the memory at hand, `shared` with loader processes."""
+        room = available_memory() * _CACHE_SHARE
+        common = available_shared() if shared else None
+        if common is not None:
+            room = min(room, common * _SHARED_SHARE)
         ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return self.estimate_bytes() < _available_memory() * _CACHE_SHARE / ranks
-
-
-def _available_memory() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: assume a small laptop
-        return 4 * 2**30
+        return self.estimate_bytes() < room / ranks

@@ -1,6 +1,7 @@
 """Batches of tensors whose order and augmentation depend on seed, epoch and index only."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -143,14 +144,16 @@ def build_loader(
         needed = f"{2 * world} images, 2 for each process" if world > 1 else "2 images"
         raise SplitError(f"training needs at least {needed}, got {len(frame)}; raise --limit-train or add images")
     store = ImageStore([split.root / path for path in frame["path"]])
-    if recipe.cache == "on" or (recipe.cache == "auto" and store.fits()):
-        store.keep(lambda done: progress(Progress(f"reading {part}", done, len(store))))
+    choose_workers = functools.partial(_choose_workers, recipe.workers, len(store), torch.device(device), world)
+    shared = choose_workers(kept=True) > 0
+    if recipe.cache == "on" or (recipe.cache == "auto" and store.fits(shared=shared)):
+        store.keep(lambda done: progress(Progress(f"reading {part}", done, len(store))), shared=shared)
     transform = train_transform(recipe) if train else eval_transform(recipe)
     dataset = _Images(store, frame, transform, recipe.seed if train else None)
     weights = _class_weights(split, frame) if train and recipe.class_balance == "sampler" else None
     sampler = _BatchSampler(len(frame), recipe.batch_size, recipe.seed, train, rank, world, weights)
     mix = _build_mix(recipe, len(split.class_names)) if train else None
-    workers = _choose_workers(recipe.workers, store, torch.device(device), world)
+    workers = choose_workers(kept=store.kept)
     return Loader(dataset, sampler, recipe, device=torch.device(device), workers=workers, mix=mix)
 
 
@@ -257,11 +260,11 @@ def _build_mix(recipe: Recipe, n_classes: int) -> Any:
     return kinds[recipe.batch_augment](alpha=recipe.mix_alpha, num_classes=n_classes)
 
 
-def _choose_workers(wanted: int, store: ImageStore, device: torch.device, world: int) -> int:
+def _choose_workers(wanted: int, images: int, device: torch.device, world: int, *, kept: bool) -> int:
     if wanted >= 0:
         return wanted
     # Augmenting a kept image takes a few per cent of a training step on a CPU; processes would only compete with it.
-    if store.kept and (device.type == "cpu" or len(store) < 512):
+    if kept and (device.type == "cpu" or images < 512):
         return 0
     # Not every system tells which processors a process may use.
     affinity = getattr(os, "sched_getaffinity", None)

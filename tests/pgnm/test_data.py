@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 import torch
 
 from pgnm.config import Recipe
-from pgnm.data import build_loader, decode_image, load_split
+from pgnm.data import build_loader, decode_image, images, load_split
 from pgnm.data.images import ImageStore
 from pgnm.data.loader import seeded
 from pgnm.data.transforms import eval_transform, train_transform
-from pgnm.errors import LeakageError, SplitError
+from pgnm.errors import LeakageError, SplitError, UsageError
 
 MakeSplit = Callable[..., Path]
 RECIPE = Recipe(size=16, batch_size=8, grid=4, workers=0)
@@ -91,13 +92,26 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> Non
         decode_image(tmp_path / "broken.png")
 
 
-def test_kept_images_equal_those_on_disk(make_split: MakeSplit) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_kept_images_equal_those_on_disk(make_split: MakeSplit, shared: bool) -> None:
     split = load_split(make_split(colour=True))
     paths = [split.root / path for path in split.train["path"]]
     kept, read = ImageStore(paths), ImageStore(paths)
-    kept.keep()
+    kept.keep(shared=shared)
     assert kept.kept and not read.kept
     assert all(np.array_equal(kept[row], read[row]) for row in range(len(paths)))
+
+
+def test_images_that_shared_memory_cannot_hold_are_read_from_disk(
+    make_split: MakeSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = load_split(make_split())
+    monkeypatch.setattr(images, "available_shared", lambda: 1000)
+    assert build_loader(split, "train", RECIPE.replace(workers=0), train=True)._dataset._store.kept
+    assert not build_loader(split, "train", RECIPE.replace(workers=1), train=True)._dataset._store.kept
+    monkeypatch.setattr(torch.Tensor, "share_memory_", MagicMock(side_effect=RuntimeError("No space left on device")))
+    with pytest.raises(UsageError, match=r"--cache off, or give the container more"):
+        build_loader(split, "train", RECIPE.replace(workers=1, cache="on"), train=True)
 
 
 @pytest.mark.parametrize("change", [{"workers": 2}, {"cache": "off"}])

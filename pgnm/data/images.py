@@ -24,6 +24,8 @@ _CACHE_SHARE = 0.4
 # And of the shared memory, which the batches of loader processes pass through as well.
 _SHARED_SHARE = 0.8
 _SAMPLED = 128
+# As radrefine and Pillow read them, pixels come as they are stored, whatever rotation EXIF asks for.
+_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def decode_image(path: Path) -> Image:
@@ -37,7 +39,7 @@ def decode_image(path: Path) -> Image:
     """
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if data.size else None
+        image = cv2.imdecode(data, _AS_STORED) if data.size else None
         if image is None:  # a format that OpenCV does not read
             with PillowImage.open(BytesIO(data.tobytes())) as opened:
                 grey = opened.mode in ("1", "L", "I;16", "I", "F")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image as PillowImage
 
 from pgnm.config import Recipe
 from pgnm.data import build_loader, decode_image, images, load_split
@@ -90,6 +91,13 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> Non
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(SplitError, match=r"broken\.png"):
         decode_image(tmp_path / "broken.png")
+
+
+def test_a_rotation_that_exif_asks_for_is_not_applied(tmp_path: Path) -> None:
+    turned = PillowImage.Exif()
+    turned[0x0112] = 6
+    PillowImage.new("L", (30, 20), 90).save(tmp_path / "turned.jpg", exif=turned)
+    assert decode_image(tmp_path / "turned.jpg").shape == (20, 30)
 
 
 @pytest.mark.parametrize("shared", [False, True])

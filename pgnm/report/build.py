@@ -98,6 +98,11 @@ def build_report(
             images = find_images(view, split)
             sections.append(_describe(view, against, images, work, seed))
             notes += _missing(view, images)
+            if against is not None and view is not against and view.main and sections[-1].comparison is None:
+                notes.append(
+                    f"{view.name} and the baseline {against.name} share no evaluation of the same input, part and "
+                    "classes, so they are not compared; judge both alike with pgnm eval"
+                )
             progress(Progress("runs", done, len(views)))
     write_text(out, _render(views, sections, drawn, against, notes))
     return ReportSummary(out, notes)

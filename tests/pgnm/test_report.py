@@ -107,6 +107,13 @@ def test_run_without_judgement_or_images_is_still_shown_and_says_what_lacks(
     assert find_images(views[0], make_split("again")) is not None
 
 
+def test_a_baseline_that_was_judged_otherwise_is_told(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(judged[0], tmp_path / "other")
+    shutil.rmtree(tmp_path / "other" / "eval" / "classify-normalized")
+    built = build_report([judged[1]], baseline=tmp_path / "other", out=tmp_path / "page.html")
+    assert any("share no evaluation of the same input" in note for note in built.notes)
+
+
 def test_agents_masks_are_shown_as_the_run_drew_them(tmp_path: Path, browser: Any) -> None:
     run = _run(tmp_path / "agent", 0, policy="apga")
     pixels = torch.rand(2, 3, 16, 16)

@@ -104,7 +104,7 @@ def check_failures(failed: Mapping[str, str], arms: Sequence[Arm], baseline: str
     if reference not in whole or (len(whole) == 1 < len(arms)):
         place, fault = next(iter(failed.items()))
         raise TrainingError(
-            f"{len(failed)} runs failed and too little is left to compare; {place}: {fault}; "
+            f"runs failed ({len(failed)}) and too little is left to compare; {place}: {fault}; "
             "run the same command again to try them anew"
         )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,9 +17,10 @@ from torchvision.transforms import v2
 
 from pgnm.config import Recipe
 from pgnm.data.images import Image, ImageStore
+from pgnm.data.memory import available_shared
 from pgnm.data.split import Split
 from pgnm.data.transforms import Transform, eval_transform, train_transform
-from pgnm.errors import SplitError
+from pgnm.errors import SplitError, UsageError
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -28,6 +30,12 @@ _Key = tuple[int, int]  # epoch, row
 
 # Streams of random numbers that must not run in step with each other.
 _ORDER, _IMAGE, _MIX, _SUBSET = range(4)
+
+# Batches that each loader process makes ahead, and what each takes of shared memory beside its pixels.
+_PREFETCH = 4
+_OVERHEAD = 2**14
+
+_log = logging.getLogger(__name__)
 
 
 def derive_seed(*parts: int) -> int:
@@ -59,7 +67,7 @@ class Loader:
             collate_fn=_collate,
             num_workers=workers,
             persistent_workers=workers > 0,
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=_PREFETCH if workers else None,
             pin_memory=device.type == "cuda",
             worker_init_fn=_start_worker if workers else None,
             multiprocessing_context=_worker_context() if workers else None,
@@ -153,7 +161,8 @@ def build_loader(
     weights = _class_weights(split, frame) if train and recipe.class_balance == "sampler" else None
     sampler = _BatchSampler(len(frame), recipe.batch_size, recipe.seed, train, rank, world, weights)
     mix = _build_mix(recipe, len(split.class_names)) if train else None
-    workers = choose_workers(kept=store.kept)
+    images_at_once = min(recipe.batch_size, len(frame))
+    workers = _bound_workers(choose_workers(kept=store.kept), recipe, images_at_once * 3 * recipe.size**2)
     return Loader(dataset, sampler, recipe, device=torch.device(device), workers=workers, mix=mix)
 
 
@@ -270,6 +279,29 @@ def _choose_workers(wanted: int, images: int, device: torch.device, world: int, 
     affinity = getattr(os, "sched_getaffinity", None)
     processors = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     return max(1, min(8, processors // world))
+
+
+def _bound_workers(workers: int, recipe: Recipe, batch_bytes: int) -> int:
+    """Return as many loader processes, `workers` at most, as shared memory has room for the batches of.
+
+    Without that room they would wait for ever: the batches are lost on their way, and nobody is told.
+
+    Raises:
+        UsageError: The number of processes was asked for and is too large.
+    """
+    room = available_shared()
+    if not workers or room is None:
+        return workers
+    # Training and validation have processes of their own, and so have other ranks of this machine.
+    sharing = 2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    most = room // (sharing * _PREFETCH * (batch_bytes + _OVERHEAD))
+    if workers <= most:
+        return workers
+    told = f"{room / 2**20:,.0f} MB of shared memory hold the batches of {most} loader processes"
+    if recipe.workers >= 0:
+        raise UsageError(f"--workers {workers}: {told}; take fewer, or give the container more shared memory")
+    _log.warning("%s, not %d; give the container more shared memory for speed", told, workers)
+    return most
 
 
 def _worker_context() -> Any:

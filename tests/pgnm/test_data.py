@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import cv2
@@ -13,7 +14,7 @@ import torch
 from PIL import Image as PillowImage
 
 from pgnm.config import Recipe
-from pgnm.data import build_loader, decode_image, images, load_split
+from pgnm.data import build_loader, decode_image, images, load_split, loader
 from pgnm.data.images import ImageStore
 from pgnm.data.loader import seeded
 from pgnm.data.transforms import eval_transform, train_transform
@@ -120,6 +121,25 @@ def test_images_that_shared_memory_cannot_hold_are_read_from_disk(
     monkeypatch.setattr(torch.Tensor, "share_memory_", MagicMock(side_effect=RuntimeError("No space left on device")))
     with pytest.raises(UsageError, match=r"--cache off, or give the container more"):
         build_loader(split, "train", RECIPE.replace(workers=1, cache="on"), train=True)
+
+
+def test_no_more_loader_processes_than_shared_memory_holds_batches_of(
+    make_split: MakeSplit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = load_split(make_split())
+    each = 2 * 4 * (RECIPE.batch_size * 3 * RECIPE.size**2 + 2**14)
+    monkeypatch.setattr(loader, "available_shared", lambda: 2 * each)
+    options: dict[str, Any] = {"train": True, "device": "meta"}  # as on a GPU, where processes load
+    recipe = RECIPE.replace(cache="off", workers=2)
+    assert build_loader(split, "train", recipe, **options)._loader.num_workers == 2
+    monkeypatch.setattr(loader, "available_shared", lambda: 2 * each - 1)
+    with pytest.raises(UsageError, match="hold the batches of 1 loader processes"):
+        build_loader(split, "train", recipe, **options)
+    monkeypatch.setattr(loader.os, "sched_getaffinity", lambda _: range(4), raising=False)
+    assert build_loader(split, "train", recipe.replace(workers=-1), **options)._loader.num_workers == 1
+    assert "not 4" in caplog.text
+    monkeypatch.setattr(loader, "available_shared", lambda: 0)
+    assert build_loader(split, "train", recipe.replace(workers=-1), **options)._loader.num_workers == 0
 
 
 @pytest.mark.parametrize("change", [{"workers": 2}, {"cache": "off"}])

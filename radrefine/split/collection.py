@@ -78,7 +78,7 @@ def split_collection(
         shares = (count_classes(images, len(work.class_names)).sum(axis=0) / len(images)).tolist()
     else:
         images = work.images.assign(part=_assign(work, options)[work.images["group_index"]])
-        _refuse_empty(images, shares)
+        _refuse_empty(images, shares, options.rare)
     return _write(refined, out, images, work, duplicates, options, shares)
 
 
@@ -174,14 +174,15 @@ def _assign(work: Work, options: SplitOptions) -> NDArray[np.int64]:
     return give_one_each(work.table, parts, shares, fixed) if options.rare == "one-each" else parts
 
 
-def _refuse_empty(images: pd.DataFrame, shares: Sequence[float]) -> None:
+def _refuse_empty(images: pd.DataFrame, shares: Sequence[float], rare: str) -> None:
     """Raise SplitError where a part that has a share got no image, since the groups are too few or too large."""
     empty = [part for index, part in enumerate(SPLITS) if shares[index] > 0 and not (images["part"] == index).any()]
     if empty:
         sizes = images["group"].value_counts()
+        first = "" if rare == "one-each" else "take --rare one-each, "
         raise SplitError(
             f"nothing is left for {' and '.join(empty)}: the {len(images)} images form {len(sizes)} groups, the "
-            f"largest of {sizes.iloc[0]}; lower --sequence, group by less, or give {empty[0]} the ratio 0"
+            f"largest of {sizes.iloc[0]}; {first}lower --sequence, group by less, or give {empty[0]} the ratio 0"
         )
 
 

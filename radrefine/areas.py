@@ -1,9 +1,10 @@
-"""Parts of pictures: masks grown by a margin, and windows around boxes."""
+"""Parts of pictures: masks grown by a margin, their parts, and windows around boxes."""
 
 from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from radrefine.records import Mask
 
@@ -14,6 +15,23 @@ def grown(mask: Mask, margin: int) -> Mask:
         return mask
     side = 2 * margin + 1
     return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)).view(np.bool_))
+
+
+def number_parts(mask: Mask | NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """Number the parts of a mask; pixels that touch at a corner are of one part.
+
+    Args:
+        mask: (H, W) bool, or uint8 with 0 for none.
+
+    Returns:
+        (H, W) the number of each pixel's part, 0 for none; (N, 5) x, y, width, height and pixels of every number, 0
+        included; (N, 2) their centres x, y.
+    """
+    # The same numbers as by OpenCV's own choice, in a third of the time where they are of 32 bits.
+    _, numbers, boxes, centres = cv2.connectedComponentsWithStatsWithAlgorithm(
+        mask.view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
+    )
+    return np.asarray(numbers, np.int32), np.asarray(boxes, np.int32), np.asarray(centres, np.float64)
 
 
 def window(box: Iterable[int], margin: int) -> tuple[slice, slice]:

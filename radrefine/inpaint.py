@@ -5,6 +5,7 @@ from typing import Final, Literal, get_args
 import cv2
 import numpy as np
 
+from radrefine.areas import number_parts
 from radrefine.errors import UsageError
 from radrefine.fringe import grey_but_for
 from radrefine.records import Image, Mask
@@ -69,8 +70,8 @@ def _small_holes(mask: Mask) -> Mask:
         return np.zeros_like(mask)
     if pixels <= _MOST_SOLVED:
         return mask
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    small = stats[:, cv2.CC_STAT_AREA] <= _MOST_SOLVED
+    labels, boxes, _ = number_parts(mask)
+    small = boxes[:, cv2.CC_STAT_AREA] <= _MOST_SOLVED
     small[0] = False
     return np.asarray(small[labels])
 
@@ -81,8 +82,8 @@ def _fill_crops(filled: Image, mask: Mask, method: Method, radius: int) -> None:
         return
     margin = 2 * radius + 2
     holes = cv2.dilate(mask.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
-    for x, y, width, height, _ in stats[1:count]:
+    _, boxes, _ = number_parts(np.asarray(holes, np.uint8))
+    for x, y, width, height, _ in boxes[1:]:
         crop = slice(y, y + height), slice(x, x + width)
         hole = mask[crop]
         part = np.ascontiguousarray(filled[crop])

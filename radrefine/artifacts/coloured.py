@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import number_parts
 from radrefine.artifacts.completion import found_level, partly_found
 from radrefine.artifacts.flow import VIVID, WEAKEST, are_bars, shows_flow
 from radrefine.artifacts.response import channel_range
@@ -77,8 +78,8 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
 def _thick(ink: Mask) -> Mask:
     """Tell which pixels belong to something thick that is no bar of colours."""
     thick = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, _THICK)
-    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(thick, connectivity=8)
-    wanted = ~are_bars(np.asarray(boxes, np.int32))
+    numbers, boxes, _ = number_parts(np.asarray(thick, np.uint8))
+    wanted = ~are_bars(boxes)
     wanted[0] = False
     return np.asarray(wanted[numbers])
 

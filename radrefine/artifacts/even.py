@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import number_parts
 from radrefine.artifacts.completion import found_level, partly_found
 from radrefine.artifacts.response import to_grey
 from radrefine.records import Finding, Image, Mask
@@ -140,8 +141,8 @@ def _filled(own: Mask) -> NDArray[np.uint8]:
 def _holds_much(own: Mask, whole: NDArray[np.uint8]) -> bool:
     """Tell whether more lies within an area than is written on bars."""
     holes = whole & ~own
-    _, _, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
-    largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+    _, boxes, _ = number_parts(holes)
+    largest = int(boxes[1:, cv2.CC_STAT_AREA].max(initial=0))
     return own.sum() < _INK * own.size or largest > _WORD * own.size
 
 

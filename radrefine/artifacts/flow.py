@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import number_parts
 from radrefine.artifacts.response import channel_range
 from radrefine.records import Image, Mask
 
@@ -147,7 +148,7 @@ def _vivid_patches(image: Image) -> _Patches | None:
     between = cv2.min(cv2.max(red, blue), cv2.max(green, cv2.min(red, blue)))
     vivid &= (weakest <= WEAKEST * strongest) & (cv2.absdiff(green, between) <= _BLURRED)
     core = cv2.morphologyEx(vivid.view(np.uint8), cv2.MORPH_OPEN, _CORE)
-    _, numbers, boxes, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
+    numbers, boxes, _ = number_parts(np.asarray(core, np.uint8))
     return _Patches(numbers, boxes, weakest, between, colour)  # type: ignore[arg-type]
 
 

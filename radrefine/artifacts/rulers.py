@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from radrefine.areas import number_parts
+
 # Ticks are at most this long, and those of one ruler differ by at most this much, px.
 _LONGEST: Final = 16
 _UNLIKE: Final = 5
@@ -55,7 +57,7 @@ def complete_rulers(logits: NDArray[np.float32], least: float) -> NDArray[np.flo
     found = logits > least
     if not found.any():
         return logits
-    _, _, boxes, centres = cv2.connectedComponentsWithStats(found.view(np.uint8), connectivity=8)
+    _, boxes, centres = number_parts(found)
     sides = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     small = sides.max(axis=1) <= _LONGEST
     small[0] = False

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.areas import grown, window
+from radrefine.areas import grown, number_parts, window
 from radrefine.artifacts.response import to_grey
 from radrefine.records import Image
 
@@ -49,7 +49,7 @@ def complete_vivid(image: Image, logits: NDArray[np.float32], least: float) -> N
     part = window(cv2.boundingRect(doubtful), _LONG + _AWAY)
     grey, seen = grey[part], logits[part]
     raised = logits
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(white[part], connectivity=8)
+    labels, boxes, _ = number_parts(white[part])
     for number in np.unique(labels[doubtful[part] > 0]):
         if boxes[number, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max() > _LONG:
             continue

@@ -19,7 +19,10 @@ def train_detector(
         list[str] | None, typer.Option(help="Leave out folders and phantoms named like this; repeat it.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Folder of an earlier training whose weights to start from.")
+        str | None,
+        typer.Option(
+            "--from", help="Weights to start from: an earlier --out, an ONNX file, or shipped for the package's own."
+        ),
     ] = None,
     credit: Annotated[
         list[str] | None, typer.Option(help="Source and terms of the backgrounds, for the card; repeat it.")

@@ -63,7 +63,7 @@ class MarkDetector:
             score = tuple(float(value) for value in known["score"])
             self.settings = DetectorSettings(tuple(known["kinds"]), float(known["threshold"]), score)  # type: ignore[arg-type]
             self.rims = RimNetwork.from_plain(known["rims"]) if known.get("rims") else None
-            self._net = _read_network(weights)
+            self._net = read_network(weights)
         except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
             raise _bad_weights(weights, error) from None
 
@@ -167,7 +167,12 @@ def _pixels(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     return pixels
 
 
-def _read_network(weights: Path) -> Any:
+def read_network(weights: Path) -> Any:
+    """Return the network of an ONNX file, as OpenCV runs it.
+
+    Raises:
+        cv2.error: No such file, or no network.
+    """
     # OpenCV 5 has a second engine, which is slower for a network this small; the classic one can only
     # be had for a file, not for a buffer.
     engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)

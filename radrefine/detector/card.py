@@ -50,7 +50,8 @@ def write_detector(
     chosen = detector.settings.threshold
     settings = calibrate(detector, unseen, count=pictures, seed=options.seed, threshold=chosen)
     rims = [] if detector.rims is None else detector.rims.to_plain()
-    write_json(path.with_suffix(".json"), {**asdict(settings), "rims": rims})
+    known = {**asdict(settings), "rims": rims, "steps": trained.earlier_steps + trained.steps}
+    write_json(path.with_suffix(".json"), known)
     figures = measure(MarkDetector(path), unseen, count=pictures, seed=options.seed)
     write_text(out / BACKGROUNDS_NAME, _names(trained))
     write_text(
@@ -92,7 +93,9 @@ def detector_card(
     sources = "\n".join(f"- {name}: {count:,} pictures" for name, count in trained.training.sources)
     credits = "".join(f"\n{line}\n" for line in options.credit)
     earlier = trained.earlier_steps
-    started = f"It started from the weights of earlier trainings of {earlier:,} batches. " if earlier else ""
+    started = "It started from finished weights. " if options.start else ""
+    if earlier:
+        started = f"It started from the weights of earlier trainings of {earlier:,} batches. "
     left_out = f"\nLeft out on purpose: {', '.join(options.leave_out)}.\n" if options.leave_out else ""
     kinds = "\n".join(f"| {kind} | {share:.3f} |" for kind, share in figures.kinds.items())
     network: MarkNetwork = trained.network

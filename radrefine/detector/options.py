@@ -17,8 +17,9 @@ class TrainOptions:
     leave_out: tuple[str, ...] = field(
         default=(), metadata={"help": "Leave out backgrounds whose folder or phantom is named like this."}
     )
-    start: Path | None = field(
-        default=None, metadata={"help": "Folder of an earlier training whose weights to start from."}
+    start: str | None = field(
+        default=None,
+        metadata={"help": "Weights to start from: folder of an earlier training, ONNX file, or shipped."},
     )
     steps: int = field(default=6000, metadata={"help": "Batches to train on."})
     minutes: float | None = field(
@@ -52,5 +53,4 @@ class TrainOptions:
         known = asdict(self)
         for name in ("device", "workers", "credit"):
             known.pop(name)
-        known["start"] = None if self.start is None else str(self.start)
         return {**known, "backgrounds": [str(path) for path in self.backgrounds], "leave_out": list(self.leave_out)}

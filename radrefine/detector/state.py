@@ -76,17 +76,15 @@ def save_state(out: Path, state: TrainingState, options: TrainOptions) -> None:
         path.write_bytes(buffer.getvalue())
 
 
-def restore_state(out: Path, state: TrainingState, options: TrainOptions) -> None:
-    """Fill `state` from the checkpoint in `out`; without one, from the training that the options start from, if any.
+def restore_state(out: Path, state: TrainingState, options: TrainOptions) -> bool:
+    """Fill `state` from the checkpoint in `out`, and return whether there is one.
 
     Raises:
-        UsageError: The checkpoint is of other options, or there is none to start from.
+        UsageError: The checkpoint is of other options.
     """
     path = out / STATE_FILE
     if not path.is_file():
-        if options.start is not None:
-            _start_from(options.start / STATE_FILE, state)
-        return
+        return False
     saved = torch.load(path, map_location="cpu", weights_only=True)
     if saved["options"] != options.identity():
         raise UsageError(f"{out} holds a training with other options; choose another --out or remove {path}")
@@ -96,16 +94,7 @@ def restore_state(out: Path, state: TrainingState, options: TrainOptions) -> Non
     state.hardness[:] = saved["hardness"].numpy()
     state.steps, state.rounds, state.seconds = saved["steps"], saved["rounds"], saved["seconds"]
     state.earlier = saved["earlier"]
-
-
-def _start_from(path: Path, state: TrainingState) -> None:
-    """Take the averaged weights of another training; the learning rate begins its cycle anew."""
-    if not path.is_file():
-        raise UsageError(f"expected the checkpoint of an earlier training in {path}, which does not exist")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    state.average.load_state_dict(saved["average"])
-    state.network.load_state_dict(state.average.module.state_dict())
-    state.earlier = saved["steps"] + saved["earlier"]
+    return True
 
 
 def log_round(out: Path, state: TrainingState, loss: float) -> None:

@@ -3,7 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from radrefine.detector.dataset import Composites, Sample
 from radrefine.detector.loss import mark_loss
 from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector.options import TrainOptions
+from radrefine.detector.start import start_from
 from radrefine.detector.state import TrainingState, log_round, restore_state, save_state
 from radrefine.errors import UsageError
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
@@ -28,6 +29,8 @@ _WARM_UP: Final = 0.08
 # A short memory: longer ones keep statistics of activations that the weights have left behind.
 _EMA_DECAY: Final = 0.99
 _GRADIENT_NORM: Final = 5.0
+# So many pictures give finished weights the statistics of activations that a training needs.
+_FIRST_PICTURES: Final = 64
 
 
 @dataclass(slots=True)
@@ -67,7 +70,8 @@ def train_detector(
         The trained network.
 
     Raises:
-        UsageError: `out` holds a checkpoint of other options, or no device of that name is there.
+        UsageError: `out` holds a checkpoint of other options, what to start from is not there, or no device of that
+            name is.
     """
     options = options or TrainOptions()
     out.mkdir(parents=True, exist_ok=True)
@@ -81,7 +85,8 @@ def train_detector(
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.lr, weight_decay=1e-4)
     hardness = np.ones(len(train.pictures))
     state = TrainingState(network, average, optimizer, hardness)
-    restore_state(out, state, options)
+    if not restore_state(out, state, options) and options.start is not None:
+        start_from(options.start, state, _first_pictures(train, state, options).to(device))
 
     while not state.finished(options):
         started = time.monotonic()
@@ -155,6 +160,12 @@ def _batches(
     for images, kinds, weights in loader:
         scaled = images.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
         yield scaled, kinds, weights
+
+
+def _first_pictures(train: Backgrounds, state: TrainingState, options: TrainOptions) -> Tensor:
+    """Return some pictures such as the training will see."""
+    alone = replace(options, batch_size=_FIRST_PICTURES, workers=0)
+    return next(_batches(train, state, alone, 1))[0]
 
 
 def _collate(samples: list[Sample]) -> tuple[Tensor, ...]:

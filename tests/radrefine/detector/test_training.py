@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from radrefine.artifacts.learned import WEIGHTS, read_network
 from radrefine.detector import training
+from radrefine.detector.export import to_onnx
 from radrefine.detector.loss import mark_loss
 from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector.options import TrainOptions
+from radrefine.detector.start import SHIPPED, take_weights
 from radrefine.detector.training import one_cycle, train_detector
 from radrefine.errors import UsageError
 from radrefine.progress import Progress
@@ -66,14 +69,53 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:
 
 def test_a_training_can_start_from_the_weights_of_another(tmp_path: Path) -> None:
     first = train_detector(tmp_path / "first", replace(TINY, steps=2))
-    options = replace(TINY, steps=1, lr=0.0, start=tmp_path / "first")
+    options = replace(TINY, steps=1, lr=0.0, start=str(tmp_path / "first"))
     second = train_detector(tmp_path / "second", options)
 
     assert (second.steps, second.earlier_steps) == (1, 2)
     parameters = zip(first.network.parameters(), second.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in parameters)
     with pytest.raises(UsageError, match="does not exist"):
-        train_detector(tmp_path / "third", replace(options, start=tmp_path / "nowhere"))
+        train_detector(tmp_path / "third", replace(options, start=str(tmp_path / "nowhere")))
+
+
+def test_a_training_that_starts_from_finished_weights_computes_what_they_do(tmp_path: Path) -> None:
+    options = replace(TINY, steps=1, lr=0.0, phantoms=12, start=SHIPPED)
+    started = train_detector(tmp_path, options)
+
+    # The one small batch moves the statistics of activations a little.
+    picture = torch.from_numpy(started.training.phantoms[0][:96, :96])[None, None].expand(1, 3, 96, 96).float() / 255
+    with torch.no_grad():
+        marks = to_pixels(started.network(to_blocks(picture))[0])[0].numpy()
+    net = read_network(WEIGHTS)
+    net.setInput(to_blocks(picture).numpy())
+    shipped = to_pixels(torch.from_numpy(net.forward(["mark", "kind"])[0]))[0].numpy()
+    assert np.abs(marks - shipped).mean() < 0.2 * np.abs(shipped).mean()
+
+
+def test_finished_weights_are_taken_exactly(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    trained = MarkNetwork().eval()
+    (tmp_path / "a.onnx").write_bytes(to_onnx(trained))
+    network = MarkNetwork()
+    take_weights(network, tmp_path / "a.onnx", torch.rand(4, 3, 64, 64))
+
+    blocks = to_blocks(torch.rand(2, 3, 96, 64))
+    with torch.no_grad():
+        for mine, theirs in zip(network(blocks), trained(blocks), strict=True):
+            torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_weights_that_cannot_be_started_from_are_named(tmp_path: Path) -> None:
+    images = torch.rand(1, 3, 64, 64)
+    (tmp_path / "text.onnx").write_text("no network")
+    (tmp_path / "wide.onnx").write_bytes(to_onnx(MarkNetwork((12, 24, 40, 72))))
+    with pytest.raises(UsageError, match="cannot be read"):
+        take_weights(MarkNetwork(), tmp_path / "none.onnx", images)
+    with pytest.raises(UsageError, match="cannot be read"):
+        take_weights(MarkNetwork(), tmp_path / "text.onnx", images)
+    with pytest.raises(UsageError, match="another network"):
+        take_weights(MarkNetwork(), tmp_path / "wide.onnx", images)
 
 
 def test_minutes_end_a_training(tmp_path: Path) -> None:

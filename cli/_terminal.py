@@ -75,6 +75,11 @@ def finish(result: Mapping[str, Any], lines: list[str], *, as_json: bool, quiet:
             typer.echo(line)
 
 
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """Return a number with what it counts: "1 file", "2 files"."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Turn the errors that a user can mend into one sentence on standard error and the right exit code."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli._terminal import counted
 from pgnm.config import PRETRAIN_ONLY, Recipe
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def describe(summary: "Summary") -> tuple[dict[str, Any], list[str]]:
     }
     rate = summary.metrics.get("images_per_second", float("nan"))
     lines = [
-        f"{summary.epochs} epochs, best validation macro F1 {summary.best_f1:.4f} in epoch {summary.best_epoch + 1}, "
-        f"{rate:,.0f} images/s",
+        f"{counted(summary.epochs, 'epoch')}, best validation macro F1 {summary.best_f1:.4f} in epoch "
+        f"{summary.best_epoch + 1}, {rate:,.0f} images/s",
         f"wrote {summary.run}: model.safetensors, config.json, metrics.csv, recipe.yaml, README.md",
     ]
     return result, lines

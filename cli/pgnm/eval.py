@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, tell_errors
 from cli.pgnm._training import AllowLeakage
 
 _PROTOCOL = (
@@ -121,7 +121,7 @@ def _refuse_idle(context: typer.Context, protocol: str) -> None:
 
 def _describe(summary: dict[str, Any], model: Path, folder: Path) -> list[str]:
     bounds = (summary["intervals"] or {}).get("bounds", {})
-    lines = [f"{model} on {summary['n_images']:,} images of {summary['part']}, {summary['input']} input"]
+    lines = [f"{model} on {counted(summary['n_images'], 'image')} of {summary['part']}, {summary['input']} input"]
     for name, value in summary["metrics"].items():
         shown = "undefined" if value is None else f"{value:.4f}"
         interval = f"  95 % interval {bounds[name][0]:.4f} to {bounds[name][1]:.4f}" if name in bounds else ""

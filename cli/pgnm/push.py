@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, say, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, say, tell_errors
 
 
 @tell_errors
@@ -32,7 +32,7 @@ def push(
     done = push_model(model, options, dry_run=dry_run, on_wait=lambda text: say(text, quiet=quiet))
     files = [{"path": path, "bytes": size} for path, size in done.files]
     result = {"url": done.url, "dry_run": dry_run, "bytes": done.n_bytes, "files": files}
-    size = f"{len(files)} files, {done.n_bytes / 1e6:,.1f} MB"
+    size = f"{counted(len(files), 'file')}, {done.n_bytes / 1e6:,.1f} MB"
     if dry_run:
         lines = [f"{path}  {n_bytes:,} bytes" for path, n_bytes in done.files]
         lines.append(f"would publish {size} in one commit to {done.url}")

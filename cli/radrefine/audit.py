@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import EXIT_VERIFICATION, Json, Quiet, finish, progress, tell_errors
+from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progress, tell_errors
 
 _NAMES = {
     "unreadable": "unreadable images",
@@ -52,7 +52,7 @@ def audit(
 
 
 def _describe(refined: Path, out: Path, facts: dict[str, Any]) -> list[str]:
-    lines = [f"{facts['images']:,} images of {facts['classes']} classes"]
+    lines = [f"{counted(facts['images'], 'image')} of {counted(facts['classes'], 'class', 'classes')}"]
     lines += [f"  {name:<34}{facts[key]:>9,}" for key, name in _NAMES.items()]
     if facts["comparisons_left_out"]:
         lines.append(f"{facts['comparisons_left_out']:,} comparisons left out: too many hashes are alike")

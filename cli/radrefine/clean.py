@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, finish, progress, say, tell_errors
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, say, tell_errors
 
 if TYPE_CHECKING:
     from radrefine.batch import CleanPlan, CleanSummary
@@ -135,7 +135,7 @@ def _summary_lines(summary: "CleanSummary") -> list[str]:
     counts = ", ".join(f"{count:,} {status}" for status, count in summary.counts.items())
     lines = [f"{counts}; {summary.done:,} done now in {summary.seconds:.1f} s, {summary.kept:,} from earlier runs"]
     if summary.failed:
-        lines.append(f"{summary.failed:,} files did not make it; {summary.out / 'failures.csv'} says why")
+        lines.append(f"{counted(summary.failed, 'file')} did not make it; {summary.out / 'failures.csv'} says why")
     return [*lines, f"written: {summary.out}", f"next: radrefine split {summary.out} --stratify"]
 
 
@@ -143,12 +143,13 @@ def _plan_lines(plan: "CleanPlan") -> list[str]:
     kinds = ", ".join(f"{count:,} {modality}" for modality, count in plan.modalities.items())
     verb = "link" if plan.link else "copy"
     lines = [
-        f"would refine {plan.refine:,} and {verb} {plan.copy:,} images ({kinds}), {_size(plan.bytes_read)} to read",
+        f"would refine {plan.refine:,} and {verb} {counted(plan.copy, 'image')} ({kinds}), "
+        f"{_size(plan.bytes_read)} to read",
         f"would take up to about {_size(plan.bytes_written)} in {plan.out}, where {_size(plan.bytes_free)} are free",
     ]
     if plan.n_refused:
         path, reason = plan.refused[0]
-        lines.append(f"would refuse {plan.n_refused:,} files, the first being {path}: {reason}")
+        lines.append(f"would refuse {counted(plan.n_refused, 'file')}, the first being {path}: {reason}")
     return [*lines, "nothing was written"]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, say, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, say, tell_errors
 
 
 @tell_errors
@@ -33,7 +33,7 @@ def fetch(
         "masks": [str(path) for path in done.masks],
         "splits": [str(path) for path in done.splits],
     }
-    lines = [f"brought {len(done.files):,} files and {done.n_masks:,} masks to {done.out}"]
+    lines = [f"brought {counted(len(done.files), 'file')} and {counted(done.n_masks, 'mask')} to {done.out}"]
     if done.masks:
         lines.append("next: radrefine clean --src SOURCE --masks " + str(done.masks[0]))
     if done.splits:

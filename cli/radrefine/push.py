@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, say, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, say, tell_errors
 
 
 @tell_errors
@@ -60,7 +60,7 @@ def push(
         "left_over": done.left_over,
         "shared_between_splits": done.shared,
     }
-    size = f"{len(done.files):,} files, {done.n_bytes / 1e6:,.1f} MB"
+    size = f"{counted(len(done.files), 'file')}, {done.n_bytes / 1e6:,.1f} MB"
     if dry_run:
         lines = [f"{path}  {n_bytes:,} bytes" for path, n_bytes in done.files]
         lines.append(f"would publish {size} in at most {done.commits} commits to {done.url}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, tell_errors
 
 
 @tell_errors
@@ -27,7 +27,7 @@ def report(
         summary = build_report(
             refined, source=src, out=out, options=ReportOptions(sample=sample, seed=seed), progress=callback
         )
-    lines = [f"{summary.n_shown:,} images in the gallery; open {summary.page}"]
+    lines = [f"{counted(summary.n_shown, 'image')} in the gallery; open {summary.page}"]
     if summary.n_without_before:
         lines.append(f"{summary.n_without_before:,} lack the picture before refinement; name their source with --src")
     finish(

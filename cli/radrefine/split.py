@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import EXIT_VERIFICATION, Json, Quiet, finish, progress, say, tell_errors
+from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progress, say, tell_errors
 
 
 @tell_errors
@@ -70,8 +70,10 @@ def split(
 def _describe(out: Path, facts: dict[str, Any]) -> list[str]:
     counts, proof, worst = facts["counts"], facts["proof"], facts["worst_deviation"]
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    images, groups = counted(facts["images"], "image"), counted(facts["groups"], "group")
+    classes = counted(facts["classes"], "class", "classes")
     lines = [
-        f"{facts['images']:,} images of {facts['classes']} classes in {facts['groups']:,} groups: {parts}",
+        f"{images} of {classes} in {groups}: {parts}",
         f"worst class: {worst['label']} misses its share of {worst['part']} by {worst['deviation']:.4f}",
         "shared between parts: "
         + ", ".join(

@@ -5,7 +5,7 @@ import errno
 import pytest
 import typer
 
-from cli._terminal import format_progress, progress, tell_errors
+from cli._terminal import counted, format_progress, progress, tell_errors
 from radrefine.errors import LeakageError, UsageError
 from radrefine.progress import Progress
 
@@ -76,3 +76,8 @@ def test_what_was_done_before_does_not_flatter_the_rate(
             tell(Progress("cleaning", 1_000_000 * (second > 2) + second, 2_000_000))
 
     assert ", 1.0/s, " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_one_is_not_counted_as_several() -> None:
+    assert counted(1, "file") == "1 file" and counted(0, "file") == "0 files"
+    assert counted(1_200, "class", "classes") == "1,200 classes" and counted(1, "class", "classes") == "1 class"

@@ -150,6 +150,10 @@ def _check_places(source: Path, target: Path, options: CleanOptions) -> None:
     inside, outer = target.resolve(), source.resolve()
     if inside == outer or (source.is_dir() and outer in inside.parents):
         raise UsageError(f"--out {target} lies inside the source {source}; choose a folder beside it")
+    if inside in outer.parents and (target / STATE).is_dir():
+        raise UsageError(f"the source {source} lies in the refined folder {target}; choose another --out")
+    if (source / STATE).is_dir() and (source / "images").is_dir():
+        raise UsageError(f"{source} is a refined folder itself; clean what it was made from, or {source}/images")
     if target.exists() and not target.is_dir():
         raise RefinedFolderError(f"{target} is a file; expected a folder for the refined images")
     if target.is_dir() and not (target / STATE).is_dir() and any(target.iterdir()):

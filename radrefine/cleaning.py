@@ -94,6 +94,8 @@ class CleanRun:
         self._clean()
         if limit is None:
             self._remove_gone()
+        elif beyond := self._journal.count_unseen():
+            self._notes.append(f"{beyond:,} images beyond --limit stay as earlier runs made them, by whatever options")
         self._report(finished=True)
         return self._write_results()
 
@@ -204,10 +206,15 @@ class CleanRun:
                 f"the source holds none of the {gone:,} images that {self._out} was made from before; "
                 "choose another --out, or remove that folder"
             )
+        first = ""
         for path in self._journal.drop_unseen():
-            self._gone = True
+            first = first or path
             remove(f"{self._settings.out}/images/{path}")
             remove(f"{self._settings.out}/masks/{path}")
+        if gone:
+            self._gone = True
+            told = "the image" if gone == 1 else f"{gone:,} images"
+            self._notes.append(f"{told} that the source no longer holds went from {self._out}, the first being {first}")
         if self._journal.resumed:
             sweep_orphans(self._settings.out, self._journal.find)
 

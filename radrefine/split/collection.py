@@ -1,5 +1,6 @@
 """Split a refined folder: group, assign, write, prove."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -14,7 +15,6 @@ from radrefine.audit.collection import IMAGES, MASKS, load_manifest
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_histogram
 from radrefine.errors import SplitError, UsageError
-from radrefine.files import write_json
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA, SPLITS
 from radrefine.split.assign import UNASSIGNED, assign_groups
@@ -24,7 +24,16 @@ from radrefine.split.options import SplitOptions
 from radrefine.split.prepare import BRIDGE, Work, prepare
 from radrefine.split.proof import SplitProof, prove_split
 from radrefine.split.rare import find_rare, give_one_each, keep_in_train, refuse_rare
-from radrefine.split.write import count_classes, describe_ratios, relative_root, write_left_out, write_tables
+from radrefine.split.write import (
+    begin_split,
+    count_classes,
+    describe_ratios,
+    finish_split,
+    refuse_foreign,
+    relative_root,
+    write_left_out,
+    write_tables,
+)
 
 _DEFAULTS = SplitOptions()
 _UNNAMED = "named by none of the given files"
@@ -71,6 +80,7 @@ def split_collection(
         UsageError: A column to group by does not exist, or `out` lies among the images.
     """
     _check_out(refined, out, options)
+    refuse_foreign(out)
     work, duplicates = _gather(refined, options, progress)
     shares: Sequence[float] = options.shares()
     if options.given:
@@ -99,10 +109,18 @@ def fold_collection(
     """
     _check_out(refined, out, options)
     _refuse_more_folds(out, options.folds)
+    for index in range(options.folds):
+        refuse_foreign(out / f"fold-{index}")
     work, duplicates = _gather(refined, options, progress)
     if options.rare == "error":
         refuse_rare(work.table, find_rare(work.table, options.shares()), work.class_names)
     folds = assign_groups(work.table, [1.0] * options.folds, seed=options.seed)[work.images["group_index"]]
+    groups = work.images["group"].nunique()
+    if len(np.unique(folds)) < options.folds:
+        raise SplitError(
+            f"--folds {options.folds} are too many: the {len(work.images)} images form {groups} groups, "
+            "and every fold needs one; name fewer"
+        )
     shares = ((options.folds - 2) / options.folds, 1 / options.folds, 1 / options.folds)
     summaries = []
     for index in range(options.folds):
@@ -120,6 +138,19 @@ def _check_out(refined: Path, out: Path, options: SplitOptions) -> None:
             raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
     if any(given.resolve().parent == out.resolve() for given in options.given):
         raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
+
+    source = _source_of(refined)
+    if source is not None and out.resolve().is_relative_to(source):
+        raise UsageError(f"--out {out} lies in the source {source}; choose a folder beside it")
+
+
+def _source_of(refined: Path) -> Path | None:
+    """Return the folder that a refined folder was made from, where it is known and there."""
+    try:
+        source = Path(json.loads((refined / "run.json").read_text())["source"]["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return source.resolve() if source.is_dir() else None
 
 
 def _refuse_more_folds(out: Path, folds: int) -> None:
@@ -196,7 +227,7 @@ def _write(
     shares: Sequence[float],
     **more: int,
 ) -> SplitSummary:
-    out.mkdir(parents=True, exist_ok=True)
+    begin_split(out)
     write_tables(out, images, work.class_names)
     write_left_out(out, work.left_out)
     if options.layout == IMAGEFOLDER:
@@ -228,7 +259,7 @@ def _write(
         "left_out": work.left_out["reason"].map(_short).value_counts().to_dict(),
         "proof": proof.as_dict(),
     }
-    write_json(out / "split.json", facts)
+    finish_split(out, facts)
     return SplitSummary(out, facts, proof)
 
 

@@ -65,7 +65,9 @@ def read_given(files: tuple[Path, ...], paths: pd.Series) -> tuple[pd.DataFrame,
         table = read_table(place)
         matches = match_images(paths, table[find_key(table, place)])
         if matches.empty:
-            raise SplitError(f"{place} names none of the {len(paths)} images, such as {paths.iloc[0]}")
+            raise SplitError(
+                f"{place} names none of the {len(paths)} images, such as {paths.iloc[0]}; name paths below the source"
+            )
         rows.append(pd.DataFrame({"position": np.unique(matches["position"]), "part": _part_of(place)}))
         missing = len(table) - matches["row"].nunique()
         if missing:

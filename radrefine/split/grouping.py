@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.[^/]*)?$")
 # The frames of a DICOM file are listed below it.
 _FRAME = re.compile(r"^(.*\.(?:dcm|dicom))/\d+\.png$", re.IGNORECASE)
 _MOST_DROPPED = 4
+_MOST_ABSOLUTE = 20
 _NO_VALUE: Final = ("", "na", "n/a", "nan", "none", "null", "<na>")
 _SAMPLED = 1000
 
@@ -49,7 +50,7 @@ def group_images(
     for name in columns:
         if name not in images:
             raise UsageError(f"--group-by {name}: no such column; there are {', '.join(map(str, images.columns))}")
-        links.append(link_equal(images[name].where(~is_missing(images[name]))))
+        links.append(link_equal(plain_values(images[name])))
     if sequence:
         links.append(link_numbers(images["path"], sequence))
     groups = connect(len(images), np.concatenate(links))
@@ -62,6 +63,12 @@ def group_images(
 def is_missing(values: pd.Series) -> pd.Series:
     """Tell which values are none: missing, empty, or one of the words that tables write for it."""
     return values.isna() | values.astype(str).str.strip().str.casefold().isin(_NO_VALUE)
+
+
+def plain_values(values: pd.Series) -> pd.Series:
+    """Return values as text without blanks around them, in one Unicode form, missing ones as None (`is_missing`)."""
+    text = values.astype(str).str.strip().str.normalize("NFC").astype(object)
+    return text.where(~is_missing(values), None)
 
 
 def link_numbers(paths: pd.Series, most: int) -> NDArray[np.int64]:
@@ -123,11 +130,11 @@ def match_images(paths: pd.Series, names: pd.Series) -> pd.DataFrame:
         names: (M,) file names.
 
     Returns:
-        A row per match: `row`, the position of the name, and `position`, that of the image. Names of frames come
-        before those of whole files.
+        A row per match: `row`, the position of the name; `position`, that of the image; and `whole`, whether the name
+        is that of a file of which the image is a frame.
     """
     position = match_paths(paths, names)
-    own = pd.DataFrame({"row": np.flatnonzero(position >= 0), "position": position[position >= 0]})
+    own = pd.DataFrame({"row": np.flatnonzero(position >= 0), "position": position[position >= 0], "whole": False})
     of_frame = paths.str.extract(_FRAME, expand=False)
     frames = np.flatnonzero(of_frame.notna().to_numpy())
     if not len(frames):
@@ -136,6 +143,7 @@ def match_images(paths: pd.Series, names: pd.Series) -> pd.DataFrame:
     wanted = np.where(position < 0, match_paths(pd.Series(files), names), -1)
     rows = pd.DataFrame({"row": np.flatnonzero(wanted >= 0), "file": wanted[wanted >= 0]})
     whole = rows.merge(pd.DataFrame({"file": file, "position": frames}), on="file")[["row", "position"]]
+    whole["whole"] = True
     return pd.concat([own, whole], ignore_index=True)
 
 
@@ -147,16 +155,30 @@ def match_paths(paths: pd.Series, names: pd.Series) -> NDArray[np.int64]:
         names: (M,) file names.
 
     Returns:
-        (M,) int64, the position of each name's image, -1 where there is none. On each side as many leading parts are
-        dropped, up to four, as match the most names; paths that are not unique without them are never matched.
+        (M,) int64, the position of each name's image, -1 where there is none. As few leading parts are dropped on both
+        sides as match the most images: up to four of a path, any of a name. What is not unique without them, among the
+        paths or among the names, is never matched.
     """
-    written = [str(name).replace("\\", "/").removeprefix("./") for name in names]
-    sample = written[:: max(1, len(written) // _SAMPLED)]
-    drops = sorted(product(range(_MOST_DROPPED + 1), repeat=2), key=sum)
+    written = [str(name).strip().replace("\\", "/").removeprefix("./") for name in names]
+    distinct = list(dict.fromkeys(written))
+    sample = distinct[:: max(1, len(distinct) // _SAMPLED)]
+    deepest = min(_MOST_ABSOLUTE, max((name.count("/") for name in sample), default=0))
+    drops = sorted(product(range(_MOST_DROPPED + 1), range(max(deepest, _MOST_DROPPED) + 1)), key=sum)
     indices = {dropped: _index(paths, dropped) for dropped in range(_MOST_DROPPED + 1)}
-    hits = [int((_look_up(indices[on_left], sample, on_right) >= 0).sum()) for on_left, on_right in drops]
-    on_left, on_right = drops[int(np.argmax(hits))]
-    return _look_up(indices[on_left], written, on_right)
+    # At most so many images can be matched; which of them are, only all names together can tell.
+    hopes = [len({*_look_up(indices[on_left], sample, on_right)} - {-1}) for on_left, on_right in drops]
+    best, most, fewest = np.full(len(distinct), -1, np.int64), 1, len(drops)
+    for hope, choice in sorted(zip(hopes, range(len(drops)), strict=True), key=lambda item: -item[0]):
+        if hope < most:
+            break
+        found = _look_up(indices[drops[choice][0]], distinct, drops[choice][1])
+        met = pd.Series(found[found >= 0]).value_counts()
+        found[np.isin(found, met.index[met > 1])] = -1
+        score = len({*found[:: max(1, len(distinct) // _SAMPLED)]} - {-1})
+        if score > most or (score == most and choice < fewest):  # the choices are in the order of what they drop
+            best, most, fewest = found, score, choice
+    of_name = dict(zip(distinct, best.tolist(), strict=True))
+    return np.array([of_name[name] for name in written], dtype=np.int64)
 
 
 def _index(paths: pd.Series, dropped: int) -> dict[str, int]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from radrefine.errors import SplitError
+from radrefine.errors import SplitError, UsageError
 from radrefine.schema import SPLITS
 
 IMAGEFOLDER = "imagefolder"
+_UNFINISHED = f".{IMAGEFOLDER}.part"
 
 
 def link_images(folder: Path, root: Path, images: pd.DataFrame) -> Path:
@@ -26,7 +27,7 @@ def link_images(folder: Path, root: Path, images: pd.DataFrame) -> Path:
     Raises:
         SplitError: The file system allows no links.
     """
-    final, temporary = folder / IMAGEFOLDER, folder / f".{IMAGEFOLDER}.part"
+    final, temporary = folder / IMAGEFOLDER, folder / _UNFINISHED
     shutil.rmtree(temporary, ignore_errors=True)
     names = _name_links(images)
     root = root.resolve()
@@ -46,6 +47,17 @@ def link_images(folder: Path, root: Path, images: pd.DataFrame) -> Path:
     remove_links(folder)
     temporary.rename(final)
     return final
+
+
+def refuse_files(folder: Path) -> None:
+    """Raise UsageError where a split folder would lose files that are no links of an earlier split."""
+    for name in (IMAGEFOLDER, _UNFINISHED):
+        place = folder / name
+        for parent, _, files in os.walk(place):
+            for file in files:
+                if not Path(parent, file).is_symlink():
+                    told = f"{place} holds files that no split put there, such as {file}"
+                    raise UsageError(f"{told}; choose another --out")
 
 
 def remove_links(folder: Path) -> None:

@@ -1,17 +1,22 @@
 """Decide which images take part in a split, join their metadata and put them into groups."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from radrefine.audit.duplicates import Duplicates
-from radrefine.errors import SplitError
+from radrefine.errors import SplitError, UsageError
 from radrefine.split.assign import UNASSIGNED, GroupCounts, count_groups
 from radrefine.split.given import cut_old_groups, read_earlier
-from radrefine.split.grouping import find_key, group_images, is_missing, match_images, name_groups, read_table
+from radrefine.split.grouping import find_key, group_images, match_images, name_groups, plain_values, read_table
 from radrefine.split.options import SplitOptions
+
+# Before the names of columns to group by, in the table of the images.
+_OWN: Final = "group by "
 
 BRIDGE = "belongs to several parts of the earlier split"
 
@@ -54,7 +59,9 @@ def prepare(manifest: pd.DataFrame, duplicates: Duplicates, options: SplitOption
     if images.empty:
         raise SplitError(f"there are no images to split: all {len(manifest)} are unreadable or blank")
     components = duplicates.components[usable] if options.duplicates else None
-    groups = group_images(images, components=components, columns=options.columns, sequence=options.sequence)
+    groups = group_images(
+        images, components=components, columns=tuple(_OWN + name for name in options.columns), sequence=options.sequence
+    )
     left_out = table.assign(reason=reason).loc[~usable, ["path", "reason"]]
     names: list[str] = []
     parts = np.full(len(images), UNASSIGNED, np.int64)
@@ -91,28 +98,64 @@ def _number(
 
 def _join_metadata(table: pd.DataFrame, options: SplitOptions) -> tuple[pd.DataFrame, list[str]]:
     unverified = []
+    table, extra = table.copy(deep=False), pd.DataFrame()
     if options.metadata is not None:
         extra = read_table(options.metadata)
         names = extra[find_key(extra, options.metadata)]
         matches = match_images(table["path"], names)
         if matches.empty:
             raise SplitError(
-                f"{options.metadata} names none of the {len(table)} images, such as {table['path'].iloc[0]}; "
-                f"its first name is {names.iloc[0] if len(names) else 'missing'}"
+                f"{options.metadata} names none of the {len(table)} images, such as {table['path'].iloc[0]}; its first "
+                f"name is {names.iloc[0] if len(names) else 'missing'}, and names should be paths below the source"
             )
+        # What names a frame is stronger than what names its whole file.
+        matches = matches[~matches["whole"] | ~matches["position"].isin(matches.loc[~matches["whole"], "position"])]
         extra = extra.iloc[matches["row"]].set_index(matches["position"].to_numpy())
-        extra = extra[~extra.index.duplicated()].reindex(range(len(table)))
-        # Only what is asked for: a column of the same name in the table wins over that of the manifest.
-        wanted = [name for name in options.columns if name in extra]
-        table = table.drop(columns=[name for name in wanted if name in table]).join(extra[wanted])
+    # Under names of their own: a column that is called label must not change the classes.
+    for name in options.columns:
+        if name in extra:
+            table[_OWN + name] = _only_values(extra[name], table["path"], options.metadata)
+        elif name in table:
+            table[_OWN + name] = plain_values(table[name])
+        else:
+            there = ", ".join(map(str, dict.fromkeys([*table.columns, *extra.columns])))
+            raise UsageError(f"--group-by {name}: no such column; there are {there}")
     if not options.columns:
         unverified.append(
             "patients: no column names them, so images of one patient may lie in several parts unless they are "
             "near-duplicates"
         )
     for name in options.columns:
-        if name in table:
-            empty = int(is_missing(table[name]).sum())
-            if empty:
-                unverified.append(f"{name}: {empty} of {len(table)} images have no value, so theirs is unknown")
+        values = table[_OWN + name]
+        empty = int(values.isna().sum())
+        if empty:
+            unverified.append(f"{name}: {empty} of {len(table)} images have no value, so theirs is unknown")
+        distinct = pd.Series(values.dropna().unique(), dtype=object)
+        alike = distinct[distinct.str.casefold().str.lstrip("0").duplicated(keep=False)]
+        if len(alike):
+            unverified.append(
+                f"{name}: {len(alike)} values differ from another by case or leading zeros alone, such as "
+                f"{alike.iloc[0]}; they were taken for different ones"
+            )
     return table, unverified
+
+
+def _only_values(values: pd.Series, paths: pd.Series, place: Path | None) -> pd.Series:
+    """Return the one value that a table has for each image, None where it has none.
+
+    Args:
+        values: Of the rows of the table, with the position of the image of each as index.
+        paths: (N,) of the images.
+        place: The table.
+
+    Raises:
+        SplitError: Rows of one image differ.
+    """
+    known = plain_values(values).dropna()
+    differing = known.groupby(level=0).nunique()
+    differing = differing[differing > 1]
+    if len(differing):
+        position = differing.index[0]
+        told = " and ".join(sorted(known.loc[position].unique())[:2])
+        raise SplitError(f"{place} gives {paths.iloc[position]} the {values.name} {told}; keep one row for each image")
+    return known[~known.index.duplicated()].reindex(range(len(paths)))

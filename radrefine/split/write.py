@@ -1,5 +1,6 @@
 """Write a split folder, and say how well the ratios were met."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,47 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radrefine.files import atomic_path
+from radrefine.errors import UsageError
+from radrefine.files import atomic_path, write_json
 from radrefine.schema import SPLIT_COLUMNS, SPLITS
+from radrefine.split.layout import refuse_files
 
+_FACTS = "split.json"
+# Lies in a split folder while it is written, so that a split that was interrupted can be made again.
+_BEGUN = ".split.part"
+_NAMES = (*(f"{part}.csv" for part in SPLITS), "classes.csv", "left_out.csv", "classes.png", _FACTS)
 # A class may miss a ratio by this much, or by half an image, without being named.
 _TOLERANCE = 0.005
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise UsageError where a split would write over files that are no earlier split's."""
+    ours = (folder / _BEGUN).is_file() or "proof" in _read_facts(folder)
+    there = [] if ours else [name for name in _NAMES if os.path.lexists(folder / name)]
+    if there:
+        raise UsageError(f"--out {folder} holds {', '.join(there)} that no split wrote; choose another folder")
+    refuse_files(folder)
+
+
+def begin_split(folder: Path) -> None:
+    """Make the split folder, or mark an earlier one as unfinished: one that is half written is not taken for whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _BEGUN).touch()
+    (folder / _FACTS).unlink(missing_ok=True)
+
+
+def finish_split(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write split.json, with which the folder is a split."""
+    write_json(folder / _FACTS, facts)
+    (folder / _BEGUN).unlink()
+
+
+def _read_facts(folder: Path) -> Mapping[str, Any]:
+    try:
+        facts = json.loads((folder / _FACTS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def write_tables(folder: Path, images: pd.DataFrame, class_names: Sequence[str]) -> None:
@@ -24,8 +61,6 @@ def write_tables(folder: Path, images: pd.DataFrame, class_names: Sequence[str])
         images: A row per image: path, label, class_index, group, part (an index into train, val, test).
         class_names: Label of each class index.
     """
-    # Without split.json a folder is not a split: one that is half written is not taken for whole.
-    (folder / "split.json").unlink(missing_ok=True)
     table = images.sort_values("path", kind="stable")
     for index, part in enumerate(SPLITS):
         _write_csv(folder / f"{part}.csv", table.loc[table["part"] == index, list(SPLIT_COLUMNS)])

@@ -387,6 +387,35 @@ def test_limit_takes_the_first_images(make_collection: Make, tmp_path: Path) -> 
     assert tree(out) == tree(tmp_path / "whole")
 
 
+def test_what_a_limit_leaves_of_earlier_runs_is_told(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    clean_collection(source, out, HERE)
+    notes = clean_collection(source, out, CleanOptions(jobs=1, backend="threading", limit=3)).notes
+    assert notes == ["24 images beyond --limit stay as earlier runs made them, by whatever options"]
+
+
+def test_images_that_went_with_the_source_are_told(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    clean_collection(source, out, HERE)
+    for index in range(2):
+        (source / f"CT/chest/normal/{index}.png").unlink()
+    notes = clean_collection(source, out, HERE).notes
+    assert notes == [f"2 images that the source no longer holds went from {out}, the first being CT/chest/normal/0.png"]
+    assert clean_collection(source, out, HERE).notes == []
+
+
+def test_a_refined_folder_is_no_source_and_nothing_in_it(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    clean_collection(source, out, HERE)
+    before = tree(out)
+    with pytest.raises(UsageError, match=r"is a refined folder itself; clean what it was made from, or .*/images"):
+        clean_collection(out, tmp_path / "other", HERE)
+    for place in (out / "images", out / "images" / "US"):
+        with pytest.raises(UsageError, match="lies in the refined folder"):
+            clean_collection(place, out, HERE)
+    assert tree(out) == before
+
+
 def test_full_disk_ends_the_run_and_leaves_no_half_files(
     make_collection: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

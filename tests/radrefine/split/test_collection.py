@@ -7,7 +7,7 @@ import pytest
 
 from radrefine.errors import RefinedFolderError, SplitError, UsageError
 from radrefine.schema import SPLITS
-from radrefine.split import SplitOptions, fold_collection, split_collection
+from radrefine.split import SplitOptions, collection, fold_collection, split_collection
 from tests.radrefine.pictures import brighter, scene, smaller
 from tests.radrefine.refined import unpack_refined, write_refined
 
@@ -256,6 +256,96 @@ def test_given_files_are_not_written_over(refined: Path, tmp_path: Path) -> None
     with pytest.raises(UsageError, match="would be written over"):
         split_collection(refined, tmp_path, SplitOptions(given=(given,)))
     assert given.read_text() == "path,patient\n"
+
+
+def test_what_no_split_wrote_is_not_written_over(refined: Path, tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds val\.csv that no split wrote"):
+        split_collection(refined, tmp_path)
+    with pytest.raises(UsageError, match=r"holds val\.csv, split\.json that no split wrote"):
+        (tmp_path / "split.json").write_text("[1]")
+        split_collection(refined, tmp_path)
+    assert (tmp_path / "val.csv").read_text() == "mine"
+    mine = tmp_path / "b" / "imagefolder" / "benign" / "1.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match=r"holds files that no split put there, such as 1\.png"):
+        split_collection(refined, tmp_path / "b")
+    assert mine.read_text() == "mine"
+    for name in ("fold-1", "fold-2"):
+        (tmp_path / "folds" / name).mkdir(parents=True)
+    (tmp_path / "folds" / "fold-2" / "test.csv").touch()
+    with pytest.raises(UsageError, match=r"holds test\.csv that no split wrote"):
+        fold_collection(refined, tmp_path / "folds", SplitOptions(folds=3))
+
+
+def test_a_split_that_was_interrupted_can_be_made_again(
+    refined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split_collection(refined, tmp_path / "whole")
+    for _ in range(2):  # anew, and over a split that is there
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(collection, "draw_histogram", _interrupt)
+            split_collection(refined, tmp_path / "split")
+        assert not (tmp_path / "split" / "split.json").exists()
+        split_collection(refined, tmp_path / "split")
+        assert sorted(path.name for path in (tmp_path / "split").iterdir()) == sorted(
+            path.name for path in (tmp_path / "whole").iterdir()
+        )
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_no_split_is_written_into_the_source(refined: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in refined.iterdir():
+        (copy / path.name).symlink_to(path)
+    (copy / "run.json").unlink(missing_ok=True)
+    (copy / "run.json").write_text(json.dumps({"source": {"path": str(source)}}))
+    for out in (source, source / "split"):
+        with pytest.raises(UsageError, match="lies in the source"):
+            split_collection(copy, out)
+    split_collection(copy, tmp_path / "split")
+
+
+def test_more_folds_than_groups_are_refused(tmp_path: Path) -> None:
+    refined = write_refined(tmp_path / "refined", [(f"CT/chest/{n:03d}.png", scene(n)) for n in range(8)])
+    with pytest.raises(SplitError, match="--folds 9 are too many: the 8 images form 8 groups"):
+        fold_collection(refined, tmp_path / "folds", SplitOptions(folds=9))
+    assert len(fold_collection(refined, tmp_path / "folds", SplitOptions(folds=8))) == 8
+
+
+def test_a_column_to_group_by_may_have_any_name(tmp_path: Path) -> None:
+    images = [(f"CT/{'ab'[n % 2]}/{n:03d}.png", scene(n)) for n in range(12)]
+    refined = write_refined(tmp_path / "refined", images)
+    table = pd.DataFrame({"path": [path for path, _ in images[:9]], "label": [f"p{n // 3}" for n in range(9)]})
+    table["blank"] = "x"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = SplitOptions(ratios="1:1:1", metadata=tmp_path / "t.csv", group_by=("label",))
+    summary = split_collection(refined, tmp_path / "split", options)
+
+    assert summary.facts["classes"] == 2 and summary.facts["groups"] == 6
+    assert "label: 3 of 12 images have no value, so theirs is unknown" in summary.proof.unverified
+    split_collection(refined, tmp_path / "two", SplitOptions(metadata=tmp_path / "t.csv", group_by=("blank",)))
+
+
+def test_rows_that_differ_about_an_image_are_refused_and_values_nearly_alike_are_told(tmp_path: Path) -> None:
+    images = [(f"CT/a/{n:03d}.png", scene(n)) for n in range(12)]
+    refined = write_refined(tmp_path / "refined", images)
+    table = pd.DataFrame({"path": [path for path, _ in images] + [images[3][0]] * 2, "case": "c"})
+    table["case"] = [*(f"P{n % 6}" for n in range(11)), "p5", "P3 ", "P9"]
+    options = SplitOptions(metadata=tmp_path / "t.csv", group_by=("case",), ratios="1:1:1")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(SplitError, match=r"gives CT/a/003\.png the case P3 and P9; keep one row"):
+        split_collection(refined, tmp_path / "split", options)
+    table[:-1].to_csv(tmp_path / "t.csv", index=False)
+    summary = split_collection(refined, tmp_path / "split", options)
+    assert any("2 values differ from another by case or leading zeros" in told for told in summary.proof.unverified)
 
 
 @pytest.mark.parametrize("name", ["images", "masks/split"])

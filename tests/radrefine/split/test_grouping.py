@@ -82,6 +82,28 @@ def test_base_names_that_repeat_never_match() -> None:
     assert match_paths(pd.Series(["a/1.png", "b/1.png"]), pd.Series(["1.png"])).tolist() == [-1]
 
 
+def test_names_of_images_that_are_not_there_are_not_taken_for_others() -> None:
+    paths = pd.Series([f"benign/{n}.png" for n in (1, 3, 5)] + [f"malignant/{n}.png" for n in (2, 4)])
+    names = pd.Series([f"malignant/{n}.png" for n in range(1, 6)] + [f"benign/{n}.png" for n in range(1, 6)])
+
+    assert match_paths(paths, names).tolist() == [-1, 3, -1, 4, -1, 0, -1, 1, -1, 2]
+    # Without folders the rest of them would name images of the other folder.
+    assert match_paths(paths, "x/y/" + names).tolist() == [-1, 3, -1, 4, -1, 0, -1, 1, -1, 2]
+
+
+def test_absolute_paths_and_blanks_match() -> None:
+    paths = pd.Series(["a/1.png", "b/1.png"])
+
+    assert match_paths(paths, pd.Series(["/home/u/v/w/x/y/z/b/1.png "])).tolist() == [1]
+    assert match_paths(paths, pd.Series([r"C:\Users\me\2024\study\data\a\1.png"])).tolist() == [0]
+
+
+def test_values_that_differ_by_blanks_or_unicode_form_are_one() -> None:
+    patients = ["P0", "P0 ", "Zo\u00eb", "Zoe\u0308"]
+    images = pd.DataFrame({"path": [f"{n}.png" for n in range(4)], "patient": patients})
+    assert group_images(images, components=None, columns=("patient",)).tolist() == [0, 0, 1, 1]
+
+
 def test_tables_are_read_as_text_and_faults_are_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "t.csv").write_text("Filename,case\na.png,007\n")
     table = read_table(tmp_path / "t.csv")
@@ -97,7 +119,8 @@ def test_tables_are_read_as_text_and_faults_are_told(tmp_path) -> None:  # type:
 def test_the_name_of_a_dicom_file_matches_its_frames_and_that_of_a_frame_is_stronger() -> None:
     paths = pd.Series(["p/a.dcm/0000.png", "p/a.dcm/0001.png", "p/b.dcm/0000.png", "p/c.png"])
     found = match_images(paths, pd.Series(["p/a.dcm", "p/b.dcm/0000.png", "p/c.png", "p/d.dcm", "p/b.dcm"]))
-    assert found.to_numpy().tolist() == [[1, 2], [2, 3], [0, 0], [0, 1], [4, 2]]
+    assert found[["row", "position"]].to_numpy().tolist() == [[1, 2], [2, 3], [0, 0], [0, 1], [4, 2]]
+    assert found["whole"].tolist() == [False, False, True, True, True]
     assert match_images(paths, pd.Series(["a.dcm"]))["position"].tolist() == [0, 1]
 
 

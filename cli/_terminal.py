@@ -7,11 +7,17 @@ import contextlib
 import errno
 import functools
 import json
+import os
 import re
+import shlex
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
@@ -80,41 +86,80 @@ def counted(count: int, one: str, several: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
+def quoted(place: object) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(str(place))
+
+
 def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Turn the errors that a user can mend into one sentence on standard error and the right exit code."""
 
     @functools.wraps(command)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        def fail(message: str, exit_code: int) -> typer.Exit:
+            say(f"error: {message}")
+            if kwargs.get("as_json"):
+                typer.echo(json.dumps({"error": message, "exit_code": exit_code}, ensure_ascii=False))
+            return typer.Exit(exit_code)
+
         try:
-            return command(*args, **kwargs)
+            kwargs.update({name: _at_home(value) for name, value in kwargs.items()})
+            with _ended_as_by_hand():
+                return command(*args, **kwargs)
         except KeyboardInterrupt:
             say("interrupted; run the same command again to go on where it stopped")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
         except OSError as error:
-            say(f"error: {_describe(error)}")
-            raise typer.Exit(EXIT_FAILED) from None
+            raise fail(_describe(error), EXIT_FAILED) from None
         except UnicodeEncodeError as error:  # the name of a file or folder, as the system holds it
             if not _SURROGATES.search(error.object):
                 raise
             name = _SURROGATES.sub("\ufffd", error.object)
-            say(f"error: the name '{name}' is not in UTF-8; rename the folder or file")
-            raise typer.Exit(EXIT_USAGE) from None
+            raise fail(f"the name '{name}' is not in UTF-8; rename the folder or file", EXIT_USAGE) from None
         except ModuleNotFoundError as error:
             extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
             if extra is None:
                 raise
-            say(f"error: this needs {error.name}, which is not installed; run: pip install 'radrefine[{extra}]'")
-            raise typer.Exit(EXIT_FAILED) from None
+            needed = f"this needs {error.name}, which is not installed; run: pip install 'radrefine[{extra}]'"
+            raise fail(needed, EXIT_FAILED) from None
         except Exception as error:
             exit_code = getattr(error, "exit_code", None)
             if not isinstance(exit_code, int):
                 raise
-            say(f"error: {error}")
-            raise typer.Exit(exit_code) from None
+            raise fail(str(error), exit_code) from None
 
     return run
+
+
+def _at_home(value: Any) -> Any:
+    """Return paths with the folder that `~` stands for: the shell leaves `--out=~/x` as it is."""
+    if isinstance(value, Path):
+        return value.expanduser()
+    return [_at_home(item) for item in value] if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def _ended_as_by_hand() -> Iterator[None]:
+    """Let a request to end, by `kill` or by a closing terminal, do what Ctrl-C does: workers end, notes are kept."""
+    process = os.getpid()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a process forked from this one
+            os._exit(128 + number)
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    # What somebody else listens for, or ignores as nohup does, is left to them.
+    mine = [number for number in (signal.SIGTERM, signal.SIGHUP) if here and signal.getsignal(number) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _describe(error: OSError) -> str:

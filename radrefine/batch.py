@@ -186,4 +186,5 @@ def _check_not_empty(catalog: Catalog) -> None:
             return
         first = first or found
     reason = f"; {first.path} was refused: {first.reason}" if first is not None else ""
-    raise SourceError(f"there is no image in {catalog.source.path}: expected PNG, JPEG, TIFF or BMP files{reason}")
+    expected = "expected PNG, JPEG, TIFF, BMP or DICOM files"
+    raise SourceError(f"there is no image in {catalog.source.path}: {expected}{reason}")

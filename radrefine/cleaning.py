@@ -58,7 +58,7 @@ class CleanRun:
         self._review = Review({}) if options.review is None else read_review(options.review.expanduser())
         self._counts: Counter[str] = Counter()
         self._done = 0
-        self._gone = False
+        self._gone = self._begun = False
         self._total: int | None = None
         self._notes: list[str] = []
         self._last_commit = self._last_report = 0.0
@@ -69,7 +69,10 @@ class CleanRun:
 
     def close(self) -> None:
         """Let go of the journal, whose notes outlast an interruption, and of the corrections."""
-        self._journal.close()
+        if self._begun:
+            self._journal.close()
+        else:
+            self._journal.abandon()
         if self._corrections is not None:
             self._corrections.close()
 
@@ -91,6 +94,7 @@ class CleanRun:
         )
         total, limit = self._catalog.count(), self._options.limit
         self._total = min((number for number in (total, limit) if number is not None), default=None)
+        self._begun = True
         self._clean()
         if limit is None:
             self._remove_gone()

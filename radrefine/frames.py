@@ -2,12 +2,26 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from radrefine.dicom import count_frames
 from radrefine.errors import ImageError
 from radrefine.headers import SUFFIXES
-from radrefine.members import DICOM_SUFFIXES, FrameLocator, Member, Refusal, has_suffix, read_bytes
+from radrefine.members import (
+    DICOM_SUFFIXES,
+    NO_SUFFIX,
+    FrameLocator,
+    Member,
+    Refusal,
+    has_suffix,
+    read_bytes,
+    read_head,
+)
+
+# What a DICOM file begins with: so many bytes of anything, then these.
+_PREAMBLE: Final = 128
+_MAGIC: Final = b"DICM"
+_HEAD: Final = _PREAMBLE + len(_MAGIC)
 
 
 class Listing(Protocol):
@@ -42,6 +56,9 @@ class FrameSource:
                 yield found
             elif has_suffix(found.path, DICOM_SUFFIXES):
                 yield from self._frames(found)
+            elif has_suffix(found.path, (NO_SUFFIX,)):
+                if _is_dicom(found):
+                    yield Refusal(found.path, "a DICOM file without the suffix .dcm; rename such files")
             else:
                 yield Refusal(found.path, "no format that is read; expected PNG, JPEG, TIFF, BMP or DICOM: convert it")
 
@@ -59,3 +76,11 @@ class FrameSource:
         for index in range(frames):
             place = FrameLocator(file.locator, index, self._max_pixels)
             yield Member(f"{file.path}/{index:04d}.png", file.size // frames, f"{file.stamp}:{index}", place)
+
+
+def _is_dicom(file: Member) -> bool:
+    """Tell by its first bytes whether a file without a suffix is a DICOM file; what cannot be read is none."""
+    try:
+        return read_head(file.locator, _HEAD)[_PREAMBLE:] == _MAGIC
+    except (ImageError, OSError):
+        return False

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from radrefine.errors import RefinedFolderError
 from radrefine.files import atomic_path
+from radrefine.outputs import JOURNAL
 from radrefine.work import Outcome
 
 COLUMNS: Final = Outcome._fields
@@ -77,7 +78,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "journal.sqlite"
+        self._path = folder / JOURNAL
         self._finished = folder / "journal.parquet"
         self._lock = threading.RLock()
         self._closed = False
@@ -245,6 +246,12 @@ class Journal:
         """Close the journal and remove its working form; the final form, written before, stays."""
         self.close()
         self._path.unlink()
+
+    def abandon(self) -> None:
+        """Close the journal of a run that was refused before it did anything, and leave none where there was none."""
+        self.close()
+        if not self.resumed:
+            self._path.unlink()
 
     def close(self) -> None:
         """Make all notes outlast this process, and let go of the file; closing twice is harmless."""

@@ -19,9 +19,12 @@ DICOM_SUFFIXES: Final = (".dcm", ".dicom")
 
 UNREAD_SUFFIXES: Final = (
     *(".gif", ".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".jfif", ".ppm", ".pgm", ".pnm"),
-    *(".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".svs", ".ima"),
+    *(".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".svs", ".ima", ".npy", ".npz", ".avi", ".mp4", ".mov", ".wmv"),
 )
 """Endings of pictures and volumes that nothing here reads: they are named as refused, not passed over."""
+
+NO_SUFFIX: Final = "/"
+"""Stands among suffixes for names that have none, as those of DICOM files on discs."""
 
 _LONGEST_NAME: Final = 250
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
@@ -121,6 +124,15 @@ def read_bytes(locator: Locator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes
     return locator.data
 
 
+def read_head(locator: Locator, count: int) -> bytes:
+    """Read the first bytes of a file, or all of it where that is no more; errors as of `read_bytes`."""
+    if isinstance(locator, FileLocator):
+        return _read_range(locator.path, 0, min(count, Path(locator.path).stat().st_size), count)
+    if isinstance(locator, RangeLocator):
+        return _read_range(locator.path, locator.offset, min(count, locator.size), count)
+    return read_bytes(locator)[:count]
+
+
 def safe_path(name: str) -> str:
     """Return the relative POSIX path of a member.
 
@@ -172,7 +184,9 @@ def archive_stamp(path: Path) -> str:
 
 def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
     """Tell by its ending whether a file counts; hidden files never do."""
-    return name.lower().endswith(suffixes) and not name.rpartition("/")[2].startswith(".")
+    own = name.rpartition("/")[2]
+    ends = name.lower().endswith(suffixes) or (NO_SUFFIX in suffixes and "." not in own)
+    return ends and not own.startswith(".")
 
 
 def _read_range(path: str, offset: int, size: int | None, max_bytes: int) -> bytes:

@@ -21,6 +21,9 @@ from radrefine.errors import RefinedFolderError
 STATE: Final = ".radrefine"
 """Folder inside a refined folder that holds what a later run needs."""
 
+JOURNAL: Final = "journal.sqlite"
+"""File in it that is there while a run lasts, and after one that did not finish."""
+
 _TEMPORARY: Final = "tmp"
 _PORTION: Final = 256
 # ioctl of Linux that lets two files share their blocks until one is changed.
@@ -34,6 +37,12 @@ _NO_CLONES: Final[set[str]] = set()
 def temporary_folder(out: str | Path) -> str:
     """Return the folder for unfinished files of the refined folder `out`."""
     return f"{out}/{STATE}/{_TEMPORARY}"
+
+
+def refuse_unfinished(out: Path) -> None:
+    """Raise RefinedFolderError where the last run did not finish: its tables may be of other images."""
+    if (out / STATE / JOURNAL).exists():
+        raise RefinedFolderError(f"the last radrefine clean of {out} did not finish; run the same command again")
 
 
 @contextlib.contextmanager

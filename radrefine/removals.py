@@ -12,6 +12,7 @@ from radrefine.errors import ImageError, RefinedFolderError, SourceError
 from radrefine.files import atomic_path
 from radrefine.fingerprints import file_sha256
 from radrefine.images import decode_image
+from radrefine.outputs import refuse_unfinished
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.sources import read_bytes
 from radrefine.work import refined_name
@@ -81,6 +82,7 @@ def write_removals(
 def _refined_images(folder: Path) -> dict[str, str]:
     """Return path and hash of the source of every image in which something was replaced."""
     manifest = folder / "manifest.parquet"
+    refuse_unfinished(folder)
     if not manifest.is_file():
         raise RefinedFolderError(f"{folder} is no refined folder; make one with: radrefine clean --src IMAGES")
     table = pq.read_table(manifest, columns=["path", "source_sha256"], filters=[("status", "=", "refined")])

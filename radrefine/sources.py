@@ -19,6 +19,7 @@ from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.members import (
     DEFAULT_MAX_BYTES,
     DICOM_SUFFIXES,
+    NO_SUFFIX,
     UNREAD_SUFFIXES,
     FileLocator,
     HeldBytes,
@@ -65,13 +66,13 @@ def open_members(
         max_pixels: Pixels of one frame above which a DICOM file is refused; other images are sized when they are read.
         follow_links: Whether links inside a folder are read through; in archives they never are.
         suffixes: Endings of the names that count, in lower case; None takes all images, lists the frames of
-            DICOM files as images, and refuses pictures and volumes of formats that are not read.
+            DICOM files as images, and refuses DICOM files without a suffix and pictures of formats that are not read.
 
     Raises:
         SourceError: It does not exist, or is not what its name says.
     """
     if suffixes is None:
-        files = _open_files(path, max_bytes, SUFFIXES + DICOM_SUFFIXES + UNREAD_SUFFIXES, follow_links)
+        files = _open_files(path, max_bytes, SUFFIXES + DICOM_SUFFIXES + UNREAD_SUFFIXES + (NO_SUFFIX,), follow_links)
         return FrameSource(files, max_bytes, max_pixels)
     return _open_files(path, max_bytes, suffixes, follow_links)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, finish, progress, quoted, tell_errors
 from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, is_first_process, recipe_flags
 
 
@@ -33,6 +33,6 @@ def finetune(
         folder = locate_split(split, progress=callback)
         summary = train(folder, heated, out, settings, resume=resume, allow_leakage=allow_leakage, progress=callback)
     result, lines = describe(summary)
-    lines.append(f"next: pgnm eval {out} {split or folder}")
+    lines.append(f"next: pgnm eval {quoted(out)} {quoted(split or folder)}")
     if is_first_process():
         finish(result, lines, as_json=as_json, quiet=quiet)

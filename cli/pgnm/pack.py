@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, counted, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, quoted, tell_errors
 
 
 @tell_errors
@@ -32,5 +32,5 @@ def pack(
     counts = ", ".join(f"{n:,} {part}" for part, n in info["n_samples"].items())
     lines = [f"{name}: {counts}, {counted(len(info['label']), 'class', 'classes')}"]
     lines += [f"wrote {out / file['file']}" for file in info["files"]]
-    lines.append(f"next: pgnm eval MODEL {out / info['files'][0]['file']} --protocol unseen")
+    lines.append(f"next: pgnm eval MODEL {quoted(out / info['files'][0]['file'])} --protocol unseen")
     finish(info, lines, as_json=as_json, quiet=quiet)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progress, tell_errors
+from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progress, quoted, tell_errors
 
 _NAMES = {
     "unreadable": "unreadable images",
@@ -59,5 +59,5 @@ def _describe(refined: Path, out: Path, facts: dict[str, Any]) -> list[str]:
     if facts["taxonomy"]:
         told = ", ".join(f"{count} {verdict}" for verdict, count in facts["taxonomy"].items())
         lines.append(f"regions of RadImageNet: {told} (see {out / 'taxonomy.csv'})")
-    lines.append(f"wrote {out}; next: radrefine split {refined}")
+    lines.append(f"wrote {out}; next: radrefine split {quoted(refined)}")
     return lines

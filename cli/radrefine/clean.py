@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, say, tell_errors
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, quoted, say, tell_errors
 
 if TYPE_CHECKING:
     from radrefine.batch import CleanPlan, CleanSummary
@@ -136,7 +136,7 @@ def _summary_lines(summary: "CleanSummary") -> list[str]:
     lines = [f"{counts}; {summary.done:,} done now in {summary.seconds:.1f} s, {summary.kept:,} from earlier runs"]
     if summary.failed:
         lines.append(f"{counted(summary.failed, 'file')} did not make it; {summary.out / 'failures.csv'} says why")
-    return [*lines, f"written: {summary.out}", f"next: radrefine split {summary.out} --stratify"]
+    return [*lines, f"written: {summary.out}", f"next: radrefine split {quoted(summary.out)} --stratify"]
 
 
 def _plan_lines(plan: "CleanPlan") -> list[str]:

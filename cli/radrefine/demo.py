@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, finish, progress, quoted, tell_errors
 
 
 @tell_errors
@@ -42,7 +42,7 @@ def demo(
             f"{made.marked:,} ultrasound images carry {made.findings:,} marks; masks, boxes and the images without "
             f"them are in {made.truth}",
             f"on purpose: {made.duplicates} near-duplicates, {made.faults} blank or broken files",
-            f"next: radrefine clean --src {made.collection}",
+            f"next: radrefine clean --src {quoted(made.collection)}",
         ],
         as_json=as_json,
         quiet=quiet,

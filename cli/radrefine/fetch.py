@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, counted, finish, progress, say, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, quoted, say, tell_errors
 
 
 @tell_errors
@@ -35,7 +35,7 @@ def fetch(
     }
     lines = [f"brought {counted(len(done.files), 'file')} and {counted(done.n_masks, 'mask')} to {done.out}"]
     if done.masks:
-        lines.append("next: radrefine clean --src SOURCE --masks " + str(done.masks[0]))
+        lines.append("next: radrefine clean --src SOURCE --masks " + quoted(done.masks[0]))
     if done.splits:
         lines.append("then: radrefine split REFINED --given " + " --given ".join(map(str, done.splits)))
     finish(result, lines, as_json=as_json, quiet=quiet)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, tell_errors
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, quoted, tell_errors
 
 
 @tell_errors
@@ -35,7 +35,7 @@ def masks(
         f"the removals of {counted(summary.images, 'image')} in {summary.n_bytes / 1e6:.1f} MB",
         *(f"left out {path}: {reason}" for path, reason in summary.failures[:10]),
         f"written: {summary.out}",
-        f"next, with another copy of the source: radrefine clean --src COPY --masks {summary.out}",
+        f"next, with another copy of the source: radrefine clean --src COPY --masks {quoted(summary.out)}",
     ]
     finish(dataclasses.asdict(summary), lines, as_json=as_json, quiet=quiet)
     if summary.failures:

@@ -30,9 +30,7 @@ def report(
     lines = [f"{counted(summary.n_shown, 'image')} in the gallery; open {summary.page}"]
     if summary.n_without_before:
         lines.append(f"{summary.n_without_before:,} lack the picture before refinement; name their source with --src")
-    finish(
-        {"page": summary.page, "shown": summary.n_shown, "without_before": summary.n_without_before},
-        lines,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    if summary.audit_is_old:
+        lines.append(f"the duplicates are of an earlier state; run radrefine audit {refined}, then this again")
+    result = {"page": summary.page, "shown": summary.n_shown, "without_before": summary.n_without_before}
+    finish(result | {"audit_is_old": summary.audit_is_old}, lines, as_json=as_json, quiet=quiet)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progress, say, tell_errors
+from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progress, quoted, say, tell_errors
 
 
 @tell_errors
@@ -86,5 +86,5 @@ def _describe(out: Path, facts: dict[str, Any]) -> list[str]:
         left = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items())
         lines.append(f"left out: {left} (see {out / 'left_out.csv'})")
     lines += [f"not verified: {sentence}" for sentence in proof["unverified"]]
-    lines.append(f"wrote {out}; next: pgnm pretrain {out}")
+    lines.append(f"wrote {out}; next: pgnm pretrain {quoted(out)}")
     return lines

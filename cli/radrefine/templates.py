@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, finish, progress, quoted, tell_errors
 
 templates = typer.Typer(help="Templates of marks, for radrefine clean --templates.", no_args_is_help=True)
 
@@ -37,6 +37,7 @@ def mine(
     lines = [
         f"written: {len(paths)} templates in {out}",
         f"look at {out / 'sheet.png'}, delete the templates that are tissue, and rename those of a wrong kind",
-        f"next: radrefine clean --src {src} --templates {out}" + (f" --modality {modality}" if modality else ""),
+        f"next: radrefine clean --src {quoted(src)} --templates {quoted(out)}"
+        + (f" --modality {modality}" if modality else ""),
     ]
     finish({"templates": paths, "sheet": out / "sheet.png"}, lines, as_json=as_json, quiet=quiet)

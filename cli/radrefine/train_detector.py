@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, finish, progress, quoted, say, tell_errors
 
 
 @tell_errors
@@ -69,6 +69,7 @@ def train_detector(
     )
     with progress(quiet=quiet) as callback:
         trained = train(out, options, callback)
+    say("calibrating the scores and measuring on composites; some minutes", quiet=quiet)
     figures = write_detector(trained, out, options, pictures=pictures, threshold=threshold)
     result = {"out": str(out), "steps": trained.steps, **dataclasses.asdict(figures)}
     lines = [
@@ -76,6 +77,6 @@ def train_detector(
         f"recall {figures.recall:.3f}, precision {figures.precision:.3f}, marks found {figures.objects:.3f}, "
         f"unmarked pictures changed {figures.clean_changed:.3f}",
         f"written: {out / WEIGHTS_NAME} with its card",
-        f"next: radrefine bench --detector learned --weights {out / WEIGHTS_NAME}",
+        f"next: radrefine bench --detector learned --weights {quoted(out / WEIGHTS_NAME)}",
     ]
     finish(result, lines, as_json=as_json, quiet=quiet)

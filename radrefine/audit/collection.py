@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radrefine.errors import RefinedFolderError
+from radrefine.outputs import refuse_unfinished
 from radrefine.schema import KINDS
 
 MANIFEST: Final = "manifest.parquet"
@@ -27,9 +28,11 @@ def load_manifest(refined: Path) -> pd.DataFrame:
         The columns of `radrefine.schema.MANIFEST_COLUMNS`; `path` is the path of the stored image below `images/`.
 
     Raises:
-        RefinedFolderError: When there is no manifest, it lacks columns, or a path occurs twice.
+        RefinedFolderError: When there is no manifest, it lacks columns, a path occurs twice, or the last run did not
+            finish.
     """
     place = refined / MANIFEST
+    refuse_unfinished(refined)
     if not place.is_file():
         raise RefinedFolderError(
             f"expected a refined folder with {MANIFEST}, but {refined} has none; run: radrefine clean --src SOURCE"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from radrefine.audit.collection import load_manifest
+from radrefine.audit.collection import MANIFEST, load_manifest
 from radrefine.audit.confirm import MIN_CORRELATION
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_classes
@@ -16,6 +16,7 @@ from radrefine.audit.neighbours import MAX_DISTANCE
 from radrefine.audit.tables import count_labels, find_conflicts, find_exact, flag_images
 from radrefine.audit.taxonomy import compare_taxonomy
 from radrefine.files import atomic_path, write_json
+from radrefine.fingerprints import file_sha256
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA
 
@@ -96,7 +97,8 @@ def audit_collection(
         "classes.csv": classes,
         "taxonomy.csv": taxonomy,
     }
-    facts = _facts(found, exact, conflicts, classes, min_correlation) | {"taxonomy": _summarise(taxonomy)}
+    facts = _facts(found, exact, conflicts, classes, min_correlation)
+    facts |= {"taxonomy": _summarise(taxonomy), "manifest_sha256": file_sha256((refined / MANIFEST).read_bytes())}
     out = refined / FOLDER
     _write(out, tables)
     draw_classes(out / "classes.png", classes)

@@ -104,6 +104,9 @@ def read_split(folder: Path) -> SplitFolder:
     if not frames:
         raise SplitError(f"{folder} holds no train.csv, val.csv or test.csv; run radrefine split again")
     root = (folder / str(facts.get("root", "."))).resolve()
+    if not root.is_dir():
+        told = f"{folder} names {root} as the folder of its images, which is not there"
+        raise SplitError(f"{told}; move it back, or run radrefine split again")
     return SplitFolder(folder, root, _refined_folder(root), facts, names, classes, frames)
 
 

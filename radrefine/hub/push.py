@@ -27,6 +27,7 @@ from radrefine.hub.shards import (
     stat_files,
     write_shard,
 )
+from radrefine.outputs import refuse_unfinished
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
 _log = logging.getLogger(__name__)
@@ -103,6 +104,8 @@ def _make_plan(split: SplitFolder, options: PushOptions) -> _Plan:
         rows = stat_files(split.masks, masks)
         shards += [(shard, mask_features()) for shard in plan_shards(rows, split.masks, "masks/masks", max_bytes)]
     tables = {}
+    if split.refined:
+        refuse_unfinished(split.refined)
     for name in ("manifest.parquet", "findings.parquet"):
         if split.refined and (split.refined / name).is_file():
             tables[name] = split.refined / name

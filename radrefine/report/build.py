@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
+from radrefine.outputs import refuse_unfinished
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.report.duplicates import AuditPages, gather_audit
 from radrefine.report.gallery import GalleryItem, choose_items
@@ -55,11 +56,19 @@ class ReportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReportSummary:
-    """What was built: the page to open, images shown, and how many of them lack the picture before refinement."""
+    """What was built.
+
+    Attributes:
+        page: To open.
+        n_shown: Images in the gallery.
+        n_without_before: Those of them that lack the picture before refinement.
+        audit_is_old: Whether the duplicates shown are of an audit before the folder was cleaned anew.
+    """
 
     page: Path
     n_shown: int
     n_without_before: int
+    audit_is_old: bool
 
 
 def build_report(
@@ -113,7 +122,10 @@ def build_report(
         work.rename(out)
     out.chmod(0o755)
     return ReportSummary(
-        out / "index.html", len(items), sum(item.status == "refined" and not item.before for item in items)
+        out / "index.html",
+        len(items),
+        sum(item.status == "refined" and not item.before for item in items),
+        audit is not None and audit.is_old,
     )
 
 
@@ -133,6 +145,7 @@ def _may_be_replaced(out: Path) -> bool:
 
 def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
     manifest_file = refined / "manifest.parquet"
+    refuse_unfinished(refined)
     if not manifest_file.is_file():
         raise RefinedFolderError(
             f"{refined} is not a refined folder, it lacks manifest.parquet; make one with: radrefine clean --src IMAGES"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from radrefine.fingerprints import file_sha256
 from radrefine.report.pictures import copy_picture
 
 MOST: Final = 200
@@ -38,10 +39,17 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class AuditPages:
-    """What the pages show of an audit: its counts (`audit.json`), and the sets of like images, conflicts first."""
+    """What the pages show of an audit.
+
+    Attributes:
+        facts: Its counts, `audit.json`.
+        sets: Like images, conflicts first.
+        is_old: Whether the folder was cleaned anew since.
+    """
 
     facts: dict[str, Any]
     sets: list[Likeness]
+    is_old: bool
 
 
 def gather_audit(refined: Path, out: Path) -> AuditPages | None:
@@ -68,7 +76,8 @@ def gather_audit(refined: Path, out: Path) -> AuditPages | None:
                 stem = out / "alike" / f"{len(pictures):06d}"
                 pictures[path] = copy_picture(refined / "images" / path, stem, out)
             image["picture"] = pictures[path]
-    return AuditPages(facts, sets)
+    now = file_sha256((refined / "manifest.parquet").read_bytes())
+    return AuditPages(facts, sets, facts.get("manifest_sha256") != now)
 
 
 def _table(path: Path) -> pd.DataFrame:

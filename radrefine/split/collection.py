@@ -211,9 +211,10 @@ def _refuse_empty(images: pd.DataFrame, shares: Sequence[float], rare: str) -> N
     if empty:
         sizes = images["group"].value_counts()
         first = "" if rare == "one-each" else "take --rare one-each, "
+        fewer = "lower --sequence, group by less" if sizes.iloc[0] > 1 else "add images, name --no-stratify"
         raise SplitError(
             f"nothing is left for {' and '.join(empty)}: the {len(images)} images form {len(sizes)} groups, the "
-            f"largest of {sizes.iloc[0]}; {first}lower --sequence, group by less, or give {empty[0]} the ratio 0"
+            f"largest of {sizes.iloc[0]}; {first}{fewer}, or give {' and '.join(empty)} the ratio 0"
         )
 
 

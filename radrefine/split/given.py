@@ -1,7 +1,9 @@
 """Take over splits that exist: those of others as CSV files, and earlier ones of our own."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from radrefine.errors import SplitError
 from radrefine.schema import SPLITS
 from radrefine.split.grouping import find_key, match_images, read_table
+
+_EXPECTED: Final = "names should be paths below the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +64,26 @@ def read_given(files: tuple[Path, ...], paths: pd.Series) -> tuple[pd.DataFrame,
     Raises:
         SplitError: A file's name does not say its part, or it names none of the images.
     """
-    rows, told = [], []
-    for place in files:
-        table = read_table(place)
-        matches = match_images(paths, table[find_key(table, place)])
-        if matches.empty:
-            raise SplitError(
-                f"{place} names none of the {len(paths)} images, such as {paths.iloc[0]}; name paths below the source"
-            )
-        rows.append(pd.DataFrame({"position": np.unique(matches["position"]), "part": _part_of(place)}))
-        missing = len(table) - matches["row"].nunique()
+    tables = [read_table(place) for place in files]
+    names = [table[find_key(table, place)] for table, place in zip(tables, files, strict=True)]
+    # All files together tell how names lead to images: an image that one names must not be taken for that of another.
+    matches = match_images(paths, pd.concat(names, ignore_index=True))
+    rows, told, start = [], [], 0
+    for place, named in zip(files, names, strict=True):
+        own = matches[(matches["row"] >= start) & (matches["row"] < start + len(named))]
+        start += len(named)
+        if own.empty:
+            raise SplitError(f"{place} names none of the {len(paths)} images, such as {paths.iloc[0]}; {_EXPECTED}")
+        rows.append(pd.DataFrame({"position": np.unique(own["position"]), "part": _part_of(place)}))
+        missing = len(named) - own["row"].nunique()
         if missing:
             told.append(f"{place.name} names {missing} images that are not there or unusable")
     return pd.concat(rows, ignore_index=True).drop_duplicates(ignore_index=True), told
 
 
 def _part_of(place: Path) -> int:
-    named = [index for index, part in enumerate(SPLITS) if part in place.stem.lower()]
+    words = re.split(r"[^a-z]+", place.stem.lower())
+    named = [index for index, part in enumerate(SPLITS) if any(word.startswith(part) for word in words)]
     if len(named) != 1:
         raise SplitError(f"--given {place.name}: the name must say which part it is, one of {', '.join(SPLITS)}")
     return named[0]

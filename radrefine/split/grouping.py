@@ -105,12 +105,14 @@ def read_table(place: Path) -> pd.DataFrame:
     if not place.is_file():
         raise SplitError(f"{place} is not there; name a CSV, TSV or Parquet file")
     try:
-        if place.suffix == ".parquet":
+        if place.suffix.lower() == ".parquet":
             return pd.read_parquet(place)
-        separator = "\t" if place.suffix in (".tsv", ".tab") else ","
-        return pd.read_csv(place, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        separator = "\t" if place.suffix.lower() in (".tsv", ".tab") else ","
+        table = pd.read_csv(place, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise SplitError(f"{place} cannot be read as a table ({error}); expected CSV, TSV or Parquet") from error
+        told = " ".join(str(error).split())
+        raise SplitError(f"{place} cannot be read as a table ({told}); expected CSV, TSV or Parquet") from error
+    return table.rename(columns=lambda name: str(name).strip())
 
 
 def find_key(table: pd.DataFrame, place: Path) -> str:
@@ -119,7 +121,10 @@ def find_key(table: pd.DataFrame, place: Path) -> str:
     for name in KEYS:
         if name in by_lower:
             return by_lower[name]
-    raise SplitError(f"{place} needs a column of file names, one of {', '.join(KEYS)}; it has {', '.join(by_lower)}")
+    raise SplitError(
+        f"{place} needs a column of file names, one of {', '.join(KEYS)}, and commas between columns; "
+        f"it has {', '.join(by_lower)}"
+    )
 
 
 def match_images(paths: pd.Series, names: pd.Series) -> pd.DataFrame:

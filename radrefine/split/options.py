@@ -67,6 +67,8 @@ class SplitOptions:
             raise UsageError(f"--folds must be 3 to 100, one fold each for val and test; got {self.folds}")
         if self.folds and self.keep_blank:
             raise UsageError("--keep-blank keeps blank images in train, and folds have every image in test once")
+        if self.metadata is not None and not self.columns:
+            raise UsageError("--metadata is joined for the sake of a column; name it with --group-by")
         if self.given and (self.extend or self.folds):
             raise UsageError("--given takes a split as it is and cannot be combined with --extend or --folds")
         if self.extend and self.folds:

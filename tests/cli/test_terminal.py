@@ -1,11 +1,16 @@
 """What every command shares: errors in one sentence, exit codes, progress lines."""
 
 import errno
+import json
+import os
+import signal
+import time
+from pathlib import Path
 
 import pytest
 import typer
 
-from cli._terminal import counted, format_progress, progress, tell_errors
+from cli._terminal import counted, format_progress, progress, quoted, tell_errors
 from radrefine.errors import LeakageError, UsageError
 from radrefine.progress import Progress
 
@@ -81,3 +86,43 @@ def test_what_was_done_before_does_not_flatter_the_rate(
 def test_one_is_not_counted_as_several() -> None:
     assert counted(1, "file") == "1 file" and counted(0, "file") == "0 files"
     assert counted(1_200, "class", "classes") == "1,200 classes" and counted(1, "class", "classes") == "1 class"
+
+
+def test_errors_are_told_to_machines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    @tell_errors
+    def command(as_json: bool) -> None:
+        raise UsageError("--x must be 1")
+
+    with pytest.raises(typer.Exit):
+        command(as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"error": "--x must be 1", "exit_code": 2}
+
+
+def test_the_folder_at_home_is_found_in_every_option() -> None:
+    @tell_errors
+    def command(out: Path, backgrounds: list[Path], name: str) -> tuple[Path, list[Path], str]:
+        return out, backgrounds, name
+
+    home = Path.home()
+    assert command(out=Path("~/x"), backgrounds=[Path("~"), Path("y")], name="~") == (
+        home / "x",
+        [home, Path("y")],
+        "~",
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_taken_as_ctrl_c(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    @tell_errors
+    def command() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    with pytest.raises(typer.Exit) as stopped:
+        command()
+    assert stopped.value.exit_code == 130 and "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_paths_in_hints_can_be_pasted() -> None:
+    assert quoted(Path("out")) == "out" and quoted(Path("out put")) == "'out put'"

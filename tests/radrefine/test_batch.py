@@ -20,12 +20,16 @@ import pandas as pd
 import pytest
 
 import radrefine.refine
+from radrefine import cleaning
+from radrefine.audit.collection import load_manifest
 from radrefine.batch import CleanOptions, CleanSummary, clean_collection, plan_collection
 from radrefine.errors import RefinedFolderError, SourceError, UsageError
 from radrefine.images import decode_image, encode_png
 from radrefine.outputs import locked
 from radrefine.progress import Progress
 from radrefine.records import Finding, Image, RefineResult
+from radrefine.removals import write_removals
+from radrefine.report import build_report
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
 
 Make = Callable[..., Path]
@@ -385,6 +389,38 @@ def test_limit_takes_the_first_images(make_collection: Make, tmp_path: Path) -> 
     clean_collection(source, out, HERE)
     clean_collection(source, tmp_path / "whole", HERE)
     assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_tables_of_a_run_that_did_not_finish_are_not_believed(
+    make_collection: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    clean_collection(source, out, HERE)
+    load_manifest(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaning, "write_tables", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            clean_collection(source, out, CleanOptions(jobs=1, backend="threading", timings=True))
+    for use in (load_manifest, build_report, lambda folder: write_removals(folder, source, tmp_path / "m.zip")):
+        with pytest.raises(RefinedFolderError, match="did not finish; run the same command again"):
+            use(out)
+    clean_collection(source, out, HERE)
+    load_manifest(out)
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_is_refused_at_once_leaves_a_finished_folder_finished(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    clean_collection(source, out, HERE)
+    before = tree(out)
+    other = source.rename(tmp_path / "other")
+    with pytest.raises(RefinedFolderError, match="holds the refined images of"):
+        clean_collection(other, out, HERE)
+    assert tree(out) == before
+    load_manifest(out)
 
 
 def test_what_a_limit_leaves_of_earlier_runs_is_told(make_collection: Make, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from radrefine.audit import audit_collection
 from radrefine.errors import RefinedFolderError
 from radrefine.images import encode_png
+from radrefine.report.duplicates import gather_audit
 from tests.radrefine.pictures import brighter, scene, smaller, with_calipers
 from tests.radrefine.refined import write_refined
 
@@ -133,3 +134,14 @@ def test_what_is_no_refined_folder_is_told(tmp_path: Path) -> None:
     pd.DataFrame({"path": ["a"]}).to_parquet(tmp_path / "manifest.parquet")
     with pytest.raises(RefinedFolderError, match="lacks the columns label"):
         audit_collection(tmp_path)
+
+
+def test_a_report_tells_when_the_audit_is_older_than_the_images(tmp_path: Path) -> None:
+    images = [(f"CT/chest/{n}.png", scene(n % 3)) for n in range(4)]
+    refined = write_refined(tmp_path / "refined", images)
+    audit_collection(refined)
+    for name in ("page", "page2"):
+        (tmp_path / name).mkdir()
+    assert not gather_audit(refined, tmp_path / "page").is_old  # type: ignore[union-attr]
+    write_refined(refined, images[:3])
+    assert gather_audit(refined, tmp_path / "page2").is_old  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ import pandas as pd
 import PIL.Image
 import pytest
 
-from radrefine.errors import HubError, SplitError, UsageError
+from radrefine.errors import HubError, RefinedFolderError, SplitError, UsageError
 from radrefine.hub import PushOptions, push_split
 from tests.loopback import LoopbackHub
 
@@ -189,6 +189,18 @@ def test_a_missing_image_is_named_before_anything_is_uploaded(hub: LoopbackHub, 
     with pytest.raises(SplitError, match=path):
         push_split(split_folder, WITH_IMAGES)
     assert hub.calls == []
+
+
+def test_a_split_whose_images_were_moved_is_not_published_without_them(hub: LoopbackHub, split_folder: Path) -> None:
+    refined = split_folder.parent / "refined"
+    refined.rename(split_folder.parent / "elsewhere")
+    with pytest.raises(SplitError, match="is not there; move it back, or run radrefine split again"):
+        push_split(split_folder, WITH_IMAGES)
+    (split_folder.parent / "elsewhere").rename(refined)
+    (refined / ".radrefine").mkdir()
+    (refined / ".radrefine" / "journal.sqlite").touch()
+    with pytest.raises(RefinedFolderError, match="did not finish"):
+        push_split(split_folder, WITH_IMAGES)
 
 
 def test_settings_in_the_card_are_those_of_the_run(hub: LoopbackHub, split_folder: Path) -> None:

@@ -195,6 +195,21 @@ def test_given_tables_are_taken_as_they_are_and_their_leaks_named(refined: Path,
     assert any("RadiologyAI_test.csv names 1 images" in told for told in summary.proof.unverified)
 
 
+def test_given_files_together_tell_which_images_they_name(tmp_path: Path) -> None:
+    images = [(f"CT/{'ab'[n % 2]}/{n:03d}.png", scene(n)) for n in range(8)]
+    refined = write_refined(tmp_path / "refined", images)
+    # The published split names more than there is, and its numbers begin anew in every folder.
+    train = [f"CT/a/{n:03d}.png" for n in range(8)] + ["CT/b/001.png", "CT/b/003.png"]
+    test = [f"CT/b/{n:03d}.png" for n in (5, 7, 0, 2, 4)]
+    for name, rows in (("published_train.csv", train), ("latest_test.csv", test)):
+        (tmp_path / name).write_text("\n".join(["filename", *rows, ""]))
+    given = (tmp_path / "published_train.csv", tmp_path / "latest_test.csv")
+    split_collection(refined, tmp_path / "split", SplitOptions(given=given))
+    parts = read(tmp_path / "split")
+    assert parts["train"]["path"].tolist() == [path for path, _ in sorted(images) if path in train]
+    assert parts["test"]["path"].tolist() == ["CT/b/005.png", "CT/b/007.png"]
+
+
 def test_given_files_must_name_their_part(refined: Path, tmp_path: Path) -> None:
     (tmp_path / "images.csv").write_text("filename\nset/CT/chest/000.png\n")
 
@@ -228,7 +243,7 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
         split_collection(blank, tmp_path / "split")
     (tmp_path / "other.csv").write_text("filename,case\nnothing.png,1\n")
     with pytest.raises(SplitError, match="names none of the 120 images"):
-        split_collection(refined, tmp_path / "split", SplitOptions(metadata=tmp_path / "other.csv"))
+        split_collection(refined, tmp_path / "split", SplitOptions(metadata=tmp_path / "other.csv", group_by=("case",)))
 
 
 @pytest.mark.parametrize(
@@ -239,6 +254,7 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
         ({"folds": 3, "extend": Path("x")}, "cannot be combined"),
         ({"given": (Path("x"),), "extend": Path("x")}, "cannot be combined"),
         ({"layout": "tar"}, "--layout must be one of"),
+        ({"metadata": Path("x.csv")}, "name it with --group-by"),
         ({"sequence": -1}, "--sequence must be 0 or more"),
         ({"seed": -1}, "--seed must be 0 or more"),
         ({"max_distance": 65}, "--max-distance must be 0 to 64"),
@@ -262,8 +278,8 @@ def test_what_no_split_wrote_is_not_written_over(refined: Path, tmp_path: Path) 
     (tmp_path / "val.csv").write_text("mine")
     with pytest.raises(UsageError, match=r"holds val\.csv that no split wrote"):
         split_collection(refined, tmp_path)
+    (tmp_path / "split.json").write_text("[1]")
     with pytest.raises(UsageError, match=r"holds val\.csv, split\.json that no split wrote"):
-        (tmp_path / "split.json").write_text("[1]")
         split_collection(refined, tmp_path)
     assert (tmp_path / "val.csv").read_text() == "mine"
     mine = tmp_path / "b" / "imagefolder" / "benign" / "1.png"
@@ -284,9 +300,10 @@ def test_a_split_that_was_interrupted_can_be_made_again(
 ) -> None:
     split_collection(refined, tmp_path / "whole")
     for _ in range(2):  # anew, and over a split that is there
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(collection, "draw_histogram", _interrupt)
-            split_collection(refined, tmp_path / "split")
+            with pytest.raises(KeyboardInterrupt):
+                split_collection(refined, tmp_path / "split")
         assert not (tmp_path / "split" / "split.json").exists()
         split_collection(refined, tmp_path / "split")
         assert sorted(path.name for path in (tmp_path / "split").iterdir()) == sorted(

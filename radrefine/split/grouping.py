@@ -182,6 +182,8 @@ def match_paths(paths: pd.Series, names: pd.Series) -> NDArray[np.int64]:
         score = len({*found[:: max(1, len(distinct) // _SAMPLED)]} - {-1})
         if score > most or (score == most and choice < fewest):  # the choices are in the order of what they drop
             best, most, fewest = found, score, choice
+        if score == hope:  # no other can match more, or as many by dropping less
+            break
     of_name = dict(zip(distinct, best.tolist(), strict=True))
     return np.array([of_name[name] for name in written], dtype=np.int64)
 

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pgnm.config import JUDGED_SHARE, Recipe
-from pgnm.errors import RunError
+from pgnm.errors import RunError, UsageError
 from pgnm.files import atomic_path, write_bytes, write_json, write_text
 from pgnm.models import create_classifier
 from pgnm.policy import NoisePolicy
@@ -37,6 +37,13 @@ POLICY_FILE: Final = "policy.safetensors"
 METRICS_FILE: Final = "metrics.csv"
 RECIPE_FILE: Final = "recipe.yaml"
 STATE_FILE: Final = "state/last.pt"
+
+# Whatever a training writes into its run folder, or removes from it.
+_NAMES: Final = (
+    *(MODEL_FILE, CONFIG_FILE, POLICY_FILE, METRICS_FILE, RECIPE_FILE, "README.md", "state"),
+    *("overlays", "eval", "eval.json", "predictions.parquet"),
+)
+_RECIPE_HEAD: Final = "# Resolved recipe of this run"
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,31 @@ class RunInfo:
             policy = recipe.policy if recipe.stage == "pretrain" else "none"
             values |= {"policy": policy, "grid": 0, "kernel": 0, "sigma": 0.0}
         return cls(class_names=tuple(class_names), **values)
+
+
+def refuse_foreign(run: Path) -> None:
+    """Raise UsageError where a training would write over files that no training wrote."""
+    if not run.is_dir():
+        if run.exists():
+            raise UsageError(f"--out {run} is a file; choose a folder")
+        return
+    there = [name for name in _NAMES if (run / name).exists()]
+    if there and not _is_ours(run):
+        raise UsageError(f"--out {run} holds {', '.join(there)} that no training wrote; choose another folder")
+
+
+def _is_ours(run: Path) -> bool:
+    if (run / STATE_FILE).is_file():
+        return True
+    try:
+        if (run / RECIPE_FILE).read_text(encoding="utf-8").startswith(_RECIPE_HEAD):
+            return True
+    except (OSError, ValueError):
+        pass
+    try:
+        return "pgnm" in _read_config(run)
+    except RunError:
+        return False
 
 
 def clear_earlier(run: Path) -> None:
@@ -169,7 +201,7 @@ def load_state(run: Path) -> dict[str, Any] | None:
 
 def write_recipe(run: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:
     """Write the resolved recipe with a help comment per key; under `resolved`, versions and hashes of the input."""
-    lines = ["# Resolved recipe of this run; usable as --recipe."]
+    lines = [f"{_RECIPE_HEAD}; usable as --recipe."]
     for key in fields(Recipe):
         text = yaml.safe_dump({key.name: getattr(recipe, key.name)}, allow_unicode=True, width=1000).strip()
         lines.append(f"{text}  # {key.metadata['help']}")

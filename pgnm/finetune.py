@@ -49,6 +49,7 @@ def finetune(
     """
     if recipe.stage != "finetune":
         raise UsageError(f"--recipe must be for finetuning, got one for {recipe.stage}; try laptop_finetune")
+    checkpoints.refuse_foreign(out)
     split = load_split(split_folder, allow_leakage=allow_leakage)
     with seeded_start(recipe):
         classifier, recipe = _start_classifier(heated, recipe, split)

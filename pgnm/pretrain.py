@@ -58,6 +58,7 @@ def pretrain(
     """
     if recipe.stage != "pretrain":
         raise UsageError(f"--recipe must be for pretraining, got one for {recipe.stage}; try laptop")
+    checkpoints.refuse_foreign(out)
     split = load_split(split_folder, allow_leakage=allow_leakage)
     devices = open_devices(recipe)
     with seeded_start(recipe):

@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 
+from pgnm import checkpoints
 from pgnm.checkpoints import RunInfo, load_classifier, load_state, save_classifier, save_state
 from pgnm.errors import RunError, UsageError
 from pgnm.models import create_classifier
@@ -100,3 +101,19 @@ def test_a_damaged_state_is_told(tmp_path: Path) -> None:
     (tmp_path / "state" / "last.pt").write_bytes(b"PK damaged")
     with pytest.raises(RunError, match="start anew"):
         load_state(tmp_path)
+
+
+def test_what_no_training_wrote_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    checkpoints.refuse_foreign(tmp_path / "nothing")
+    checkpoints.refuse_foreign(run)
+    mine = tmp_path / "mine"
+    (mine / "eval").mkdir(parents=True)
+    (mine / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"holds config\.json, eval that no training wrote; choose another folder"):
+        checkpoints.refuse_foreign(mine)
+    (mine / "config.json").unlink()
+    (mine / "eval").rmdir()
+    (mine / "notes.txt").touch()
+    checkpoints.refuse_foreign(mine)
+    with pytest.raises(UsageError, match="is a file"):
+        checkpoints.refuse_foreign(mine / "notes.txt")

@@ -49,6 +49,8 @@ def finetune(
     """
     if recipe.stage != "finetune":
         raise UsageError(f"--recipe must be for finetuning, got one for {recipe.stage}; try laptop_finetune")
+    if heated is not None and out.resolve() == heated.resolve():
+        raise UsageError(f"--out {out} is the model to start from, which would be lost; choose another folder")
     checkpoints.refuse_foreign(out)
     split = load_split(split_folder, allow_leakage=allow_leakage)
     with seeded_start(recipe):

@@ -91,7 +91,8 @@ def load_split(path: str | Path, *, allow_leakage: bool = False) -> Split:
     root = (folder / str(about.get("root", "."))).resolve()
     first = root / frames["train"]["path"].iloc[0]
     if not first.is_file():
-        raise SplitError(f"{first} is missing; split.json in {folder} names {root} as the folder of the images")
+        told = f"{first} is missing; split.json in {folder} names {root} as the folder of the images"
+        raise SplitError(f"{told}; move it back, or run radrefine split again")
     names = [f"{name}.csv" for name in PARTS] + ["classes.csv", "split.json"]
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     return Split(folder, root, class_names, **frames, hashes=hashes)

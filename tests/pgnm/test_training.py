@@ -50,6 +50,11 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_model_to_start_from_is_not_written_over(make_split: MakeSplit, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is the model to start from, which would be lost"):
+        finetune(make_split(), tmp_path / "x" / ".." / "run", tmp_path / "run", load_recipe("laptop_finetune"))
+
+
 def test_the_line_from_split_to_finetuned_model(make_split: MakeSplit, tmp_path: Path) -> None:
     split, heated, tuned = make_split(), tmp_path / "heated", tmp_path / "tuned"
     pretrain(split, heated, TINY)

@@ -152,7 +152,8 @@ def _ended_as_by_hand() -> Iterator[None]:
 
     here = threading.current_thread() is threading.main_thread()
     # What somebody else listens for, or ignores as nohup does, is left to them.
-    mine = [number for number in (signal.SIGTERM, signal.SIGHUP) if here and signal.getsignal(number) == signal.SIG_DFL]
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    mine = [number for number in asked if here and signal.getsignal(number) == signal.SIG_DFL]
     for number in mine:
         signal.signal(number, on_signal)
     try:

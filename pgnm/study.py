@@ -67,6 +67,9 @@ class StudyOptions:
     first_seed: int = field(default=0, metadata={"help": "The first seed."})
     jobs: int = field(default=0, metadata={"help": "Runs at a time; 0: one per GPU, or one."})
     resamples: int = field(default=200, metadata={"help": "Bootstrap resamples of each evaluation."})
+    allow_leakage: bool = field(
+        default=False, metadata={"help": "Accept images shared between the parts of the split; figures flatter then."}
+    )
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -182,7 +185,7 @@ def run_study(
     jobs = options.jobs or max(1, devices)
     tasks = (
         joblib.delayed(_try_one)(
-            arm, seed, split, out, options.resamples, _device(arm, i, devices, jobs), progress if jobs == 1 else None
+            arm, seed, split, out, options, _device(arm, i, devices, jobs), progress if jobs == 1 else None
         )
         for i, (arm, seed) in enumerate(pending)
     )
@@ -235,7 +238,7 @@ def run_one(
     seed: int,
     split: Path,
     out: Path,
-    resamples: int,
+    options: StudyOptions,
     device: str,
     progress: ProgressCallback | None = None,
 ) -> None:
@@ -249,21 +252,32 @@ def run_one(
             judged[run] = True
             continue
         if not judged[run]:
-            _train(arm, run, seed, split, folder, device, tell)
+            _train(arm, run, seed, split, folder, device, tell, allow_leakage=options.allow_leakage)
             judged[run] = True
-        evaluate_run(
-            folder / run,
-            split,
-            EvalOptions(input=kind, device=device, seed=seed, resamples=resamples, workers=arm.pretrain.workers),
-            tell,
-        )
+        workers = arm.pretrain.workers
+        judging = EvalOptions(input=kind, device=device, seed=seed, resamples=options.resamples, workers=workers)
+        evaluate_run(folder / run, split, judging, tell, allow_leakage=options.allow_leakage)
 
 
-def _train(arm: Arm, run: str, seed: int, split: Path, folder: Path, device: str, tell: ProgressCallback) -> None:
+def _train(
+    arm: Arm,
+    run: str,
+    seed: int,
+    split: Path,
+    folder: Path,
+    device: str,
+    tell: ProgressCallback,
+    *,
+    allow_leakage: bool,
+) -> None:
+    recipe = arm.pretrain if run == "heated" else arm.finetune
+    if recipe is None:
+        return
+    recipe = recipe.replace(seed=seed, device=device)
     if run == "heated":
-        pretrain(split, folder / run, arm.pretrain.replace(seed=seed, device=device), progress=tell)
-    elif arm.finetune is not None:
-        finetune(split, folder / "heated", folder / run, arm.finetune.replace(seed=seed, device=device), progress=tell)
+        pretrain(split, folder / run, recipe, allow_leakage=allow_leakage, progress=tell)
+    else:
+        finetune(split, folder / "heated", folder / run, recipe, allow_leakage=allow_leakage, progress=tell)
 
 
 def _record_plan(arms: Sequence[Arm], split: Path, out: Path, options: StudyOptions) -> None:

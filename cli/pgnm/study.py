@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli._terminal import EXIT_FAILED, Json, Quiet, finish, progress, tell_errors
-from cli.pgnm._training import recipe_flags
+from cli.pgnm._training import AllowLeakage, recipe_flags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,7 @@ def study(
         typer.Option("--backbone", help="To probe beside the arms: [NAME=]imagenet:MODEL or the like; repeatable."),
     ] = None,
     trials: Annotated[int, typer.Option(help="Trials of each probe; 0: as in the paper.")] = 0,
+    allow_leakage: AllowLeakage = False,
     as_json: Json = False,
     quiet: Quiet = False,
     **flags: Any,
@@ -58,7 +59,7 @@ def study(
     from pgnm.study_probes import probe_arms
     from pgnm.study_report import check_baseline, check_failures, write_report
 
-    options = StudyOptions(seeds, flags.pop("seed", None) or 0, jobs, resamples)
+    options = StudyOptions(seeds, flags.pop("seed", None) or 0, jobs, resamples, allow_leakage)
     given = {key: value for key, value in flags.items() if value is not None}
     planned = plan_arms(
         arms,
@@ -72,7 +73,7 @@ def study(
     probing = [ProbeOptions(kind, trials=trials, device=device) for kind in ("unseen", "fewshot")]
     with progress(quiet=quiet) as callback:
         # What cannot be read is told before hours of training, not after.
-        concepts = load_sets(sets or [], seed=options.first_seed, progress=callback)
+        concepts = load_sets(sets or [], seed=options.first_seed, allow_leakage=allow_leakage, progress=callback)
         failed = run_study(planned, split, out, options, callback)
         check_failures(failed, planned, against)
         planned = whole_arms(planned, failed)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -39,14 +40,14 @@ def calls(monkeypatch):
     """Stands in for training and judging; notes what was called and writes what marks an evaluation as done."""
     noted = []
 
-    def evaluate(run, split, options, progress):
+    def evaluate(run, split, options, progress, allow_leakage):
         noted.append(("eval", f"{run.parent.parent.name}/{run.parent.name}/{run.name}", options.input))
         path = run / "eval" / f"classify-{options.input}" / "eval.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"metrics": {"f1": 0.5, "accuracy": 0.5}}))
 
-    monkeypatch.setattr(study, "pretrain", lambda s, out, recipe, progress: noted.append(("pretrain", recipe.seed)))
-    monkeypatch.setattr(study, "finetune", lambda s, h, out, recipe, progress: noted.append(("finetune", recipe.seed)))
+    monkeypatch.setattr(study, "pretrain", lambda s, out, recipe, **_: noted.append(("pretrain", recipe.seed)))
+    monkeypatch.setattr(study, "finetune", lambda s, h, out, recipe, **_: noted.append(("finetune", recipe.seed)))
     monkeypatch.setattr(study, "evaluate_run", evaluate)
     return noted
 
@@ -160,10 +161,10 @@ def test_a_run_that_fails_keeps_no_other_from_being_run_and_is_tried_again(calls
     arms = plan_arms(["laptop", "wild=laptop:lr=9"], finetune_recipe=None)
     train = study.pretrain
 
-    def diverge(split, out, recipe, progress):
+    def diverge(split, out, recipe, **more):
         if recipe.lr == 9 and recipe.seed == 0:
             raise TrainingError("loss not finite at step 3")
-        train(split, out, recipe, progress)
+        train(split, out, recipe, **more)
 
     monkeypatch.setattr(study, "pretrain", diverge)
     failed = run_study(arms, split, tmp_path, StudyOptions(seeds=2))
@@ -237,3 +238,17 @@ def test_the_command_runs_a_study_and_reports(split, tmp_path):
     again = CliRunner().invoke(app, [*command, *small, *quick, "--against", "nobody"])
     assert again.exit_code == 2
     assert "--against must be one of base, pgnm" in again.stderr
+
+
+def test_a_leaking_split_is_studied_on_request_alone(split, tmp_path, monkeypatch):
+    leaking = tmp_path / "split"
+    shutil.copytree(split, leaking)
+    shutil.copytree(split.parent, tmp_path, dirs_exist_ok=True)
+    about = {"schema": 1, "root": "..", "proof": {"shared_file_hashes": 1}}
+    (leaking / "split.json").write_text(json.dumps(about))
+    command = ["study", "a=laptop:policy=none,model=test_resnet", "--split", str(leaking), "--out", str(tmp_path / "s")]
+    command += ["--size", "16", "--epochs", "1", "--batch-size", "4", "--workers", "0", "--device", "cpu", "--quiet"]
+    command += ["--seeds", "1", "--finetune", "none", "--resamples", "0", "--json"]
+    assert CliRunner().invoke(app, command).exit_code == 4
+    done = CliRunner().invoke(app, [*command, "--allow-leakage"])
+    assert done.exit_code == 0, done.output

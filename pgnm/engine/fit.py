@@ -172,6 +172,8 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
 
 def _close_epoch(job: Job, position: Position, row: dict[str, Any]) -> None:
     """Count the epoch, keep the weights where they are wanted, write the row."""
+    if position.epoch == _alone_epochs(job.recipe):
+        position.best = -1.0  # weights that never met the agent are no result of apga
     is_best = row["val_f1"] > position.best
     if is_best:
         position.best, position.best_epoch = row["val_f1"], position.epoch
@@ -215,9 +217,12 @@ def _save_state(job: Job, position: Position, meter: Meter, ema: Ema | None) -> 
 
 def _waited_enough(recipe: Recipe, position: Position) -> bool:
     # The epochs in which apga's classifier learns alone are no waiting: its agent has not begun.
-    alone = recipe.alone_epochs if recipe.policy == "apga" else 0
-    waited = min(position.waited, position.epoch - alone)
+    waited = min(position.waited, position.epoch - _alone_epochs(recipe))
     return bool(recipe.early_stop) and position.epoch > 0 and waited >= recipe.early_stop
+
+
+def _alone_epochs(recipe: Recipe) -> int:
+    return recipe.alone_epochs if recipe.policy == "apga" else 0
 
 
 def _summary(job: Job, position: Position, resumed_at: int) -> Summary:

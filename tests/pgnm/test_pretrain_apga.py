@@ -1,6 +1,7 @@
 """APGA from a split folder to a run folder."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,21 @@ def test_the_agent_joins_the_best_classifier_of_those_that_learned_alone() -> No
     stage.close_epoch(2, best=False)
     assert all(torch.equal(value, best[name]) for name, value in stage.model.state_dict().items())
     assert "best_alone" not in stage.state_dict()
+
+
+@pytest.mark.parametrize(("alone", "best"), [(0, 1), (1, 1), (2, 2), (3, 3), (4, 1)])
+def test_weights_that_never_met_the_agent_are_not_kept_as_the_best(
+    alone: int, best: int, make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = sys.modules["pgnm.engine.fit"]  # the name is also that of a function
+    scores, validate = iter([0.0, 0.3, 0.9, 0.5, 0.4]), loop.validate  # the first is of the try before training
+
+    def judge(*args: object, **more: object) -> dict[str, float]:
+        return validate(*args, **more) | {"val_f1": next(scores)}
+
+    monkeypatch.setattr(loop, "validate", judge)
+    summary = pretrain(make_split(), tmp_path / "run", TINY.replace(epochs=4, alone_epochs=alone))
+    assert summary.best_epoch == best
 
 
 def test_an_agent_of_an_earlier_run_is_taken_up(make_split: MakeSplit, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from pgnm.data import decode_image, load_split
 from pgnm.errors import SplitError
@@ -32,15 +32,17 @@ class ConceptPart:
     Attributes:
         images: N images, (H, W) or (H, W, 3) uint8; one array where all have the same shape.
         labels: (N,) int64.
+        groups: (N,) text, equal for images that must not be divided between parts; None where nothing is known.
     """
 
     images: NDArray[np.uint8] | list[Image]
     labels: NDArray[np.int64]
+    groups: NDArray[np.object_] | None = None
 
     def take(self, rows: NDArray) -> "ConceptPart":
         """Return some of the images, in the order of `rows`."""
         images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
-        return ConceptPart(images, self.labels[rows])
+        return ConceptPart(images, self.labels[rows], None if self.groups is None else self.groups[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,9 @@ def _read_split_folder(path: Path, allow_leakage: bool) -> _Parts:
         frame = split.part(part)
         if len(frame):
             images = [decode_image(split.root / name) for name in frame["path"]]
-            parts[part] = ConceptPart(images, frame["class_index"].to_numpy(np.int64, copy=True))
+            groups = frame["group"].where(frame["group"] != "", frame["path"])
+            labels = frame["class_index"].to_numpy(np.int64, copy=True)
+            parts[part] = ConceptPart(images, labels, groups.to_numpy(object))
     return split.class_names, parts
 
 
@@ -222,7 +226,7 @@ def _complete(name: str, class_names: tuple[str, ...], parts: dict[str, ConceptP
 
 
 def carve(part: ConceptPart, share: float, seed: int) -> tuple[ConceptPart, ConceptPart]:
-    """Split a part in two, stratified by label where every class has at least two images.
+    """Split a part in two, stratified by label where every class has at least two images; groups stay whole.
 
     Args:
         part: Images to split.
@@ -233,6 +237,12 @@ def carve(part: ConceptPart, share: float, seed: int) -> tuple[ConceptPart, Conc
     n_second = min(max(round(share * n), 1), n - 1)
     if n < 2:
         raise SplitError(f"{n} image(s) cannot be split in two; add images")
+    if part.groups is not None and len(set(part.groups)) < n:
+        if len(set(part.groups)) == 1:
+            raise SplitError("images of one group cannot be split in two; add others, or give every part a share")
+        halves = GroupShuffleSplit(1, test_size=share, random_state=seed).split(labels, groups=part.groups)
+        first, second = next(halves)
+        return part.take(first), part.take(second)
     counts = np.unique(labels, return_counts=True)[1]
     stratify = labels if counts.min() >= 2 and n_second >= len(counts) and n - n_second >= len(counts) else None
     first, second = train_test_split(np.arange(n), test_size=n_second, random_state=seed, stratify=stratify)

@@ -41,9 +41,13 @@ class Backbone:
 
     def fingerprint(self) -> str:
         """Return a hash of everything that the features depend on besides the images."""
-        digest = hashlib.sha256(repr((self.size, self.mean, self.std)).encode())
+        # Networks that compute different things can have the same weights; their descriptions differ.
+        digest = hashlib.sha256(repr((self.size, self.mean, self.std, self.model)).encode())
         for name, value in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(
+                f"{name}{value.dtype}{tuple(value.shape)}".encode()
+                + value.detach().cpu().contiguous().numpy().tobytes()
+            )
         return digest.hexdigest()
 
 
@@ -61,17 +65,27 @@ def load_backbones(places: Sequence[str | Path], *, size: int = 0, seed: int = 0
     Raises:
         RunError: A run folder is unusable, or published weights cannot be fetched.
     """
-    named = [_split_name(str(place)) for place in places]
+    named = _told_apart([_split_name(str(place)) for place in places])
     runs = {place: load_classifier(place) for _, place in named if ":" not in place or Path(place).is_dir()}
     size = size or next((info.size for _, info in runs.values()), 224)
     backbones = []
     for name, place in named:
         if place in runs:
             model, info = runs[place]
-            backbones.append(Backbone(name or Path(place).name, model, info.size, (info.mean,), (info.std,)))
+            backbones.append(Backbone(name, model, info.size, (info.mean,), (info.std,)))
         else:
-            backbones.append(_from_timm(name or place, place, size, seed))
+            backbones.append(_from_timm(name, place, size, seed))
     return backbones
+
+
+def _told_apart(named: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Name each place: as it was given, by its last part, or whole where that is another's name, too."""
+    short = [name or (Path(place).name if Path(place).is_dir() or ":" not in place else place) for name, place in named]
+    names = [name or (place if short.count(own) > 1 else own) for (name, place), own in zip(named, short, strict=True)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RunError(f"two backbones are called {twice[0]}; tell them apart with NAME=PLACE")
+    return [(name, place) for name, (_, place) in zip(names, named, strict=True)]
 
 
 def _split_name(text: str) -> tuple[str, str]:

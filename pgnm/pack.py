@@ -61,11 +61,11 @@ def pack(
     if place.is_file():
         raise SplitError(f"{place} is a file; give a folder of class folders")
     concepts = load_concepts(place, seed=options.seed, distinct=True)
-    shared = find_leaks(concepts)
+    colour = any(image.ndim == 3 and not _is_grey(image) for _, part in concepts.parts() for image in part.images)
+    shared = find_leaks(concepts, colour=colour)
     if shared:
         pairs = ", ".join(f"{count} in {one} and {other}" for (one, other), count in shared.items())
         raise LeakageError(f"{place} shares images between its parts ({pairs}); remove them and pack again")
-    colour = any(image.ndim == 3 and not _is_grey(image) for _, part in concepts.parts() for image in part.images)
     label_type = np.uint8 if len(concepts.class_names) <= 256 else np.int32
     files = []
     for size in sorted(options.sizes):
@@ -95,9 +95,17 @@ def pack(
     return info
 
 
-def find_leaks(concepts: ConceptSet) -> dict[tuple[str, str], int]:
-    """Count images with equal pixels in two parts; only pairs of parts that share some are named."""
-    hashes = {name: set(pixel_hashes(part.images)) for name, part in concepts.parts()}
+def find_leaks(concepts: ConceptSet, *, colour: bool) -> dict[tuple[str, str], int]:
+    """Count images with equal pixels in two parts, as they are written; only pairs of parts that share some are named.
+
+    Args:
+        concepts: The parts.
+        colour: Whether they are written in colour.
+    """
+    hashes = {
+        name: set(pixel_hashes([_square(_with_channels(image, colour)) for image in part.images]))
+        for name, part in concepts.parts()
+    }
     pairs = (("train", "val"), ("train", "test"), ("val", "test"))
     return {(one, other): len(hashes[one] & hashes[other]) for one, other in pairs if hashes[one] & hashes[other]}
 
@@ -123,11 +131,15 @@ def _with_channels(image: Image, colour: bool) -> Image:
     return image if image.ndim == 2 else image[..., 0]
 
 
-def resize(image: Image, size: int) -> Image:
-    """Cut the central square and resize it to `size` px: by area when it shrinks, bicubic when it grows."""
+def _square(image: Image) -> Image:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = image[top : top + side, left : left + side]
-    method = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
+    return image[top : top + side, left : left + side]
+
+
+def resize(image: Image, size: int) -> Image:
+    """Cut the central square and resize it to `size` px: by area when it shrinks, bicubic when it grows."""
+    square = _square(image)
+    method = cv2.INTER_AREA if len(square) >= size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(np.ascontiguousarray(square), (size, size), interpolation=method), dtype=np.uint8)

@@ -26,6 +26,7 @@ from pgnm.metrics import (
 _MOST_RANKED = 200_000_000
 # Sign patterns are enumerated up to this many pairs (65,536 patterns) and drawn at random beyond.
 _MOST_ENUMERATED = 16
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def compare_paired(arm: ArrayLike, baseline: ArrayLike, seed: int = 0) -> Paired
     scores, reference = np.asarray(arm, float), np.asarray(baseline, float)
     if scores.shape != reference.shape or scores.ndim != 1 or not len(scores):
         raise ValueError(f"expected two equally long rows of scores, got {scores.shape} and {reference.shape}")
-    difference = scores - reference
+    # Scores are ratios of counts: differences that are equal differ by rounding, and must tie.
+    difference = np.round(scores - reference, _DIGITS)
     n, mean = len(difference), float(difference.mean())
     half = float("nan")
     if n > 1:
@@ -181,7 +183,7 @@ def sign_flip_test(difference: Floats, seed: int = 0, draws: int = 20_000) -> fl
         extra = 1  # the observed pattern itself, so that p is never zero
     means = np.abs(signs @ difference)
     # The tolerance keeps patterns that differ by rounding alone on the side of the observed one.
-    reached = int((means >= abs(difference.sum()) * (1 - 1e-12)).sum())
+    reached = int((means >= abs(difference.sum()) - 1e-12 * np.abs(difference).sum()).sum())
     return (reached + extra) / (len(signs) + extra)
 
 

@@ -110,6 +110,8 @@ def plan_arms(
     arms: list[Arm] = []
     for spec in specs:
         name, recipe, own = _read_spec(spec)
+        if "seed" in own:
+            raise UsageError(f"{spec!r}: all arms have the same seeds; name the first with --seed")
         first = load_recipe(recipe, {**(changes or {}), **own})
         if first.stage != "pretrain":
             raise UsageError(f"an arm starts with a recipe of the stage pretrain; {recipe} is for {first.stage}")

@@ -19,6 +19,9 @@ from pgnm.errors import SplitError, UsageError
 Image = NDArray[np.uint8]
 """An image, (H, W) or (H, W, 3) in RGB order, uint8 0-255."""
 
+UNREADABLE = (OSError, ValueError, SyntaxError, cv2.error, PillowImage.DecompressionBombError)
+"""What the decoders raise for damaged or absurd files."""
+
 # Share of the memory at hand that decoded images may take with `cache: auto`.
 _CACHE_SHARE = 0.4
 # And of the shared memory, which the batches of loader processes pass through as well.
@@ -44,8 +47,9 @@ def decode_image(path: Path) -> Image:
             with PillowImage.open(BytesIO(data.tobytes())) as opened:
                 grey = opened.mode in ("1", "L", "I;16", "I", "F")
                 return np.asarray(opened.convert("L" if grey else "RGB"), np.uint8)
-    except OSError as error:
-        raise SplitError(f"{path} cannot be read as an image ({error}); remove it and split again") from None
+    except UNREADABLE as error:
+        told = " ".join(str(error).split())
+        raise SplitError(f"{path} cannot be read as an image ({told}); remove it and split again") from None
     return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -116,7 +120,7 @@ class ImageStore:
             try:
                 with PillowImage.open(self._paths[row]) as opened:
                     sizes.append(opened.width * opened.height * (1 if opened.mode in ("1", "L", "I;16") else 3))
-            except OSError:
+            except UNREADABLE:
                 sizes.append(decode_image(self._paths[row]).size)
         return int(np.mean(sizes) * len(self))
 

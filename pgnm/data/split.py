@@ -116,7 +116,10 @@ def _read_classes(folder: Path) -> tuple[str, ...]:
     frame = frame.sort_values("class_index")
     if frame["class_index"].tolist() != list(range(len(frame))) or frame.empty:
         raise SplitError(f"{folder / 'classes.csv'} must number the classes 0, 1, 2, ... without a gap")
-    return tuple(frame["label"].astype(str))
+    labels = tuple(frame["label"].astype(str))
+    if len(set(labels)) < len(labels):
+        raise SplitError(f"{folder / 'classes.csv'} names a class twice; make the split anew")
+    return labels
 
 
 def _read_part(folder: Path, name: str, class_names: tuple[str, ...]) -> pd.DataFrame:
@@ -130,11 +133,22 @@ def _read_part(folder: Path, name: str, class_names: tuple[str, ...]) -> pd.Data
             f"{path} gives {row['path']} the class {row['class_index']}, "
             f"but classes.csv knows 0 to {len(class_names) - 1}"
         )
+    if (frame["path"] == "").any():
+        raise SplitError(f"{path} has a row without a path; make the split anew")
+    wrong = frame[frame["label"] != frame["class_index"].map(dict(enumerate(class_names)))]
+    if not wrong.empty:
+        row = wrong.iloc[0]
+        raise SplitError(
+            f"{path} gives {row['path']} the label {row['label']} and the class {row['class_index']}, "
+            f"which is {class_names[row['class_index']]} in classes.csv; make the split anew"
+        )
     return frame.reset_index(drop=True)
 
 
 def _whole_numbers(path: Path, column: "pd.Series[Any]") -> "pd.Series[int]":
     try:
+        if (pd.to_numeric(column) % 1 != 0).any():
+            raise ValueError(f"not all of {column.name} are")
         return column.astype("int64")
     except (TypeError, ValueError, OverflowError) as error:
         raise SplitError(f"{path} must hold whole numbers in class_index: {error}; make the split anew") from None
@@ -165,7 +179,8 @@ def _refuse_leakage(folder: Path, frames: Mapping[str, pd.DataFrame], about: Map
                     f"{_listed(pairs, len(shared))}; make the split anew with: radrefine split --group-by duplicates, "
                     "or pass --allow-leakage"
                 )
-    proof = about.get("proof", {})
+    proof = about.get("proof")
+    proof = proof if isinstance(proof, dict) else {}
     shared_counts = {key: value for key, value in proof.items() if "shared" in key and isinstance(value, int) and value}
     if shared_counts:
         told = ", ".join(f"{key}: {value}" for key, value in shared_counts.items())

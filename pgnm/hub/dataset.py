@@ -4,6 +4,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -107,7 +108,10 @@ def load_sets(
             sets.append(load_concepts(folder, name=path.name.partition("@")[0], seed=seed, allow_leakage=allow_leakage))
         else:
             sets.append(load_concepts(place, seed=seed, allow_leakage=allow_leakage))
-    return sets
+    names = [one.name for one in sets]
+    return [
+        replace(one, name=place) if names.count(one.name) > 1 else one for one, place in zip(sets, places, strict=True)
+    ]
 
 
 def _is_saved(folder: Path) -> bool:

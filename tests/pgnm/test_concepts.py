@@ -108,3 +108,14 @@ def test_reads_the_real_sets(shared_data):
     concepts = load_concepts(shared_data / "medmnist" / "braintumormnist_128.npz")
     assert concepts.class_names == ("glioma_tumor", "meningioma_tumor", "pituitary_tumor", "no_tumor")
     assert len(concepts.train.labels) + len(concepts.val.labels) == 2556
+
+
+def test_groups_are_not_divided_where_a_part_is_carved() -> None:
+    images = np.zeros((40, 8, 8), np.uint8)
+    part = ConceptPart(images, np.arange(40) % 2, np.array([f"p{n // 4}" for n in range(40)], object))
+    first, second = carve(part, 0.2, seed=3)
+
+    assert len(second.labels) == 8 and len(first.labels) == 32
+    assert not set(first.groups) & set(second.groups)  # type: ignore[arg-type]
+    with pytest.raises(SplitError, match="images of one group cannot be split"):
+        carve(part.take(np.arange(4)), 0.5, seed=0)

@@ -261,3 +261,34 @@ def test_an_empty_class_index_is_told_with_its_file(make_split: MakeSplit) -> No
     frame.to_csv(folder / "train.csv", index=False)
     with pytest.raises(SplitError, match=r"train.csv must hold whole numbers in class_index"):
         load_split(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("train.csv", lambda t: t.assign(label=t["label"].to_numpy()[::-1]), "gives .* the label .* in classes.csv"),
+        ("train.csv", lambda t: t.assign(class_index=t["class_index"] + 0.5), "must hold whole numbers"),
+        ("val.csv", lambda t: t.assign(path=["", *t["path"][1:]]), "has a row without a path"),
+        ("classes.csv", lambda t: t.assign(label="same"), "names a class twice"),
+    ],
+)
+def test_tables_that_contradict_each_other_are_refused(
+    make_split: Any, file: str, change: Callable[[pd.DataFrame], pd.DataFrame], told: str
+) -> None:
+    split = make_split()
+    change(pd.read_csv(split / file, keep_default_na=False)).to_csv(split / file, index=False)
+    with pytest.raises(SplitError, match=told):
+        load_split(split)
+
+
+def test_what_decoders_stumble_over_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.png").write_bytes(b"no image")
+    faults = (ValueError("a\nb"), SyntaxError("broken"), cv2.error("odd"), PillowImage.DecompressionBombError("big"))
+    for error in faults:
+
+        def stumble(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(PillowImage, "open", stumble)
+        with pytest.raises(SplitError, match="cannot be read as an image"):
+            decode_image(tmp_path / "x.png")

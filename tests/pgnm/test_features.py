@@ -82,3 +82,19 @@ def test_weights_that_cannot_be_fetched_are_told_with_what_to_do(error, monkeypa
     with pytest.raises(RunError, match=told_what_to_do) as told:
         load_backbones(["imagenet:resnet10t"])
     assert "\n" not in str(told.value)
+
+
+def test_networks_with_the_same_weights_and_other_layers_have_other_features():
+    one, other = load_backbones(["random:resnet34d", "random:resnetaa34d"], size=32)
+    assert one.fingerprint() != other.fingerprint()
+
+
+def test_backbones_are_told_apart(tmp_path):
+    for name in ("a", "b"):
+        model = timm.create_model("test_resnet", num_classes=2)
+        save_classifier(tmp_path / name / "tuned", model, RunInfo("test_resnet", ("x", "y"), 32, 0.3, 0.3))
+    places = [str(tmp_path / name / "tuned") for name in ("a", "b")]
+    assert [one.name for one in load_backbones(places)] == places
+    assert [one.name for one in load_backbones(places[:1])] == ["tuned"]
+    with pytest.raises(RunError, match="two backbones are called n; tell them apart"):
+        load_backbones([f"n={place}" for place in places])

@@ -66,6 +66,22 @@ def test_images_shared_between_given_parts_are_refused(tmp_path):
     assert result.exit_code == 4
 
 
+def test_images_that_differ_in_what_is_not_written_are_shared_too(tmp_path):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (30, 40), np.uint8)
+    margins = grey.copy()
+    margins[:, :2] = 0
+    for number, twin in enumerate((np.repeat(grey[..., None], 3, axis=2), margins)):
+        for part, image in (("train", grey), ("val", rng.integers(0, 256, (30, 40), np.uint8)), ("test", twin)):
+            for label in "ab":
+                folder = tmp_path / f"set{number}" / part / label
+                folder.mkdir(parents=True)
+                noise = rng.integers(0, 256, (30, 40), np.uint8)
+                cv2.imwrite(str(folder / "0.png"), image if label == "a" else noise)
+        with pytest.raises(LeakageError, match="1 in train and test"):
+            pack(tmp_path / f"set{number}", "leaky", tmp_path / "out")
+
+
 def test_resizing_takes_the_central_square():
     image = np.zeros((20, 60), np.uint8)
     image[:, 20:40] = 200

@@ -83,3 +83,12 @@ def test_holm_by_hand():
 def test_says_when_pairs_do_not_match():
     with pytest.raises(ValueError, match=r"\(2,\) and \(3,\)"):
         compare_paired([1, 2], [1, 2, 3])
+
+
+def test_differences_that_are_equal_but_for_rounding_tie() -> None:
+    # Of 10 images: the arm is better by 1, 1, 1 and worse by 1, 2.
+    arm, baseline = [0.8, 0.7, 0.4, 0.2, 0.1], [0.7, 0.6, 0.3, 0.3, 0.3]
+    exact = compare_paired([8, 7, 4, 2, 1], [7, 6, 3, 3, 3])
+    found = compare_paired(arm, baseline)
+    assert (found.p_wilcoxon, found.p_permutation) == (exact.p_wilcoxon, exact.p_permutation)
+    assert sign_flip_test(np.array([0.1, 0.2, -0.3])) == 1.0

@@ -252,3 +252,8 @@ def test_a_leaking_split_is_studied_on_request_alone(split, tmp_path, monkeypatc
     assert CliRunner().invoke(app, command).exit_code == 4
     done = CliRunner().invoke(app, [*command, "--allow-leakage"])
     assert done.exit_code == 0, done.output
+
+
+def test_an_arm_has_no_seed_of_its_own():
+    with pytest.raises(UsageError, match="all arms have the same seeds"):
+        plan_arms(["laptop:seed=5"])

@@ -344,6 +344,10 @@ def test_other_classes_than_the_heated_models_get_a_new_last_layer(
     classes = pd.read_csv(other / "classes.csv")
     classes["label"] = [f"US__other__{index}" for index in range(3)]
     classes.to_csv(other / "classes.csv", index=False)
+    for part in ("train", "val", "test"):
+        table = pd.read_csv(other / f"{part}.csv")
+        table["label"] = classes["label"].to_numpy()[table["class_index"]]
+        table.to_csv(other / f"{part}.csv", index=False)
     finetune(other, tmp_path / "heated", tmp_path / "tuned", TINY_FINETUNE.replace(epochs=1))
     assert "starts anew" in caplog.text
     assert load_classifier(tmp_path / "tuned")[1].class_names[0] == "US__other__0"

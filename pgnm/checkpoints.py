@@ -36,12 +36,13 @@ CONFIG_FILE: Final = "config.json"
 POLICY_FILE: Final = "policy.safetensors"
 METRICS_FILE: Final = "metrics.csv"
 RECIPE_FILE: Final = "recipe.yaml"
+PREDICTIONS_FILE: Final = "predictions.parquet"
 STATE_FILE: Final = "state/last.pt"
 
 # Whatever a training writes into its run folder, or removes from it.
 _NAMES: Final = (
     *(MODEL_FILE, CONFIG_FILE, POLICY_FILE, METRICS_FILE, RECIPE_FILE, "README.md", "state"),
-    *("overlays", "eval", "eval.json", "predictions.parquet"),
+    *("overlays", "eval", "eval.json", PREDICTIONS_FILE),
 )
 _RECIPE_HEAD: Final = "# Resolved recipe of this run"
 
@@ -132,7 +133,7 @@ def clear_earlier(run: Path) -> None:
 
 def clear_judgements(run: Path) -> None:
     """Remove from a run folder what was said of weights that are about to be replaced."""
-    for name in ("eval.json", "predictions.parquet"):
+    for name in ("eval.json", PREDICTIONS_FILE):
         (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / "eval", ignore_errors=True)
 
@@ -268,7 +269,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is not a run folder (no {CONFIG_FILE}); make one with: pgnm pretrain") from None
     except ValueError as error:
         raise RunError(f"{path} is not valid JSON: {error}; train again") from None
-    return dict(config)
+    if not isinstance(config, dict):
+        raise RunError(f"{path} must hold keys and values, got a {type(config).__name__}; train again")
+    return config
 
 
 def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:

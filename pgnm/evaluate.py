@@ -16,7 +16,7 @@ import torch
 
 from pgnm.apga.agent import black_level, load_agent
 from pgnm.apga.inference import AidedClassifier, choose_inference
-from pgnm.checkpoints import POLICY_FILE, RunInfo, load_classifier
+from pgnm.checkpoints import POLICY_FILE, PREDICTIONS_FILE, RunInfo, load_classifier
 from pgnm.config import Recipe
 from pgnm.data import Loader, Split, build_loader, load_split
 from pgnm.errors import RunError, SplitError, UsageError
@@ -302,12 +302,12 @@ def write_evaluation(run: Path, name: str, summary: dict[str, Any], predictions:
     The summary in the run folder has one key more, `evaluations`: protocol, input, part and metrics of all of them.
     """
     folder = run / "eval" / name
-    with atomic_path(folder / "predictions.parquet") as temporary:
+    with atomic_path(folder / PREDICTIONS_FILE) as temporary:
         # Probabilities hardly repeat, so a dictionary of their values costs seconds and saves nothing.
         predictions.to_parquet(temporary, index=False, use_dictionary=["target", "prediction"])
     write_json(folder / "eval.json", summary)
-    with atomic_path(run / "predictions.parquet") as temporary:
-        _link_or_copy(folder / "predictions.parquet", temporary)
+    with atomic_path(run / PREDICTIONS_FILE) as temporary:
+        _link_or_copy(folder / PREDICTIONS_FILE, temporary)
     write_json(run / "eval.json", {**summary, "evaluations": list_evaluations(run)})
     return folder
 

@@ -90,7 +90,7 @@ class Finetuning:
         return numbers
 
     def close_epoch(self, epochs: int, *, best: bool) -> None:
-        """Do nothing: every epoch is like the others."""
+        """Go on: every epoch is like the others."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser."""

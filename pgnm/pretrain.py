@@ -218,7 +218,7 @@ class Pretraining:
         return torch.where(self._baseline.started, self._baseline.value, others)
 
     def close_epoch(self, epochs: int, *, best: bool) -> None:
-        """Do nothing: every epoch is like the others."""
+        """Go on: every epoch is like the others."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, dataset-level shapes, baseline and optimisers."""

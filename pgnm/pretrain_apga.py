@@ -1,6 +1,7 @@
 """Pretraining with APGA (method section 2): the classifier alone first, then classifier and agent together."""
 
 import copy
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from pgnm.apga.masks import cutout_mask, grad_cam_mask, warm_start_loss
 from pgnm.config import Recipe
 from pgnm.engine import Devices, Updater, rate_factor
 from pgnm.models import check_takes
+
+_log = logging.getLogger(__name__)
 
 _OVERLAYS: Final = 8
 
@@ -52,6 +55,13 @@ class AdversarialPretraining:
         self._best_alone: dict[str, Tensor] | None = None
         if recipe.aid == "gradcam":  # a model that it cannot explain is told now, not after the epochs alone
             grad_cam_mask(copy.deepcopy(classifier).cpu().eval(), torch.zeros(1, 3, recipe.size, recipe.size))
+        if recipe.alone_epochs >= recipe.epochs and devices.is_main:
+            _log.warning(
+                "the classifier learns alone in all %d epochs and no aiding image is ever used; "
+                "raise --epochs above --alone-epochs %d",
+                recipe.epochs,
+                recipe.alone_epochs,
+            )
         if recipe.aid == "agent":
             self.agent = agent = devices.place(_build_agent(recipe)).train()
             self._agent = devices.distribute(agent)
@@ -108,15 +118,16 @@ class AdversarialPretraining:
             )
         return {"loss": numbers["loss_original"], **numbers, "lr": images.new_tensor(rate)}
 
-    def close_epoch(self, epochs: int, *, best: bool) -> None:
+    def close_epoch(self, epochs: int, *, best: bool) -> dict[str, Tensor] | None:
         """While the classifier learns alone, remember its best weights; at the end of that go on from them."""
         if epochs > self.recipe.alone_epochs:
-            return
+            return None
         if best:
             self._best_alone = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        if epochs == self.recipe.alone_epochs and self._best_alone is not None:
-            self.model.load_state_dict(self._best_alone)
-            self._best_alone = None
+        if epochs < self.recipe.alone_epochs:
+            return None
+        weights, self._best_alone = self._best_alone, None
+        return weights
 
     def _learn_alone(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         with self.devices.autocast():

@@ -74,6 +74,8 @@ class StudyOptions:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
+        if not 0 <= self.first_seed <= 2**31 - self.seeds:
+            raise UsageError(f"--seed must be between 0 and {2**31 - self.seeds}, got {self.first_seed}")
         if self.jobs < 0 or self.resamples < 0:
             raise UsageError(f"--jobs and --resamples must not be negative, got {self.jobs} and {self.resamples}")
 
@@ -181,7 +183,9 @@ def run_study(
     """
     options = options or StudyOptions()
     _record_plan(arms, split, out, options)
-    pending = [(arm, seed) for seed in options.all_seeds() for arm in arms if not is_done(arm, seed, out)]
+    pending = [
+        (arm, seed) for seed in options.all_seeds() for arm in arms if not is_done(arm, seed, out, options.resamples)
+    ]
     total = len(arms) * options.seeds
     devices = torch.cuda.device_count()
     jobs = options.jobs or max(1, devices)
@@ -214,10 +218,21 @@ def run_folder(arm: Arm, seed: int, out: Path) -> Path:
     return out / arm.name / f"seed{seed}"
 
 
-def is_done(arm: Arm, seed: int, out: Path) -> bool:
+def is_done(arm: Arm, seed: int, out: Path, resamples: int) -> bool:
     """Tell whether every evaluation of a run is there; each is written after the stage that it judges."""
     folder = run_folder(arm, seed, out)
-    return all((folder / run / "eval" / f"classify-{kind}" / "eval.json").is_file() for run, kind in arm.stages())
+    return all(
+        _is_judged(folder / run / "eval" / f"classify-{kind}" / "eval.json", resamples) for run, kind in arm.stages()
+    )
+
+
+def _is_judged(result: Path, resamples: int) -> bool:
+    # An evaluation with other intervals than asked for, or one that cannot be read, is made again.
+    try:
+        intervals = json.loads(result.read_text(encoding="utf-8"))["intervals"]
+        return int(intervals["resamples"] if intervals else 0) == resamples
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def whole_arms(arms: Sequence[Arm], failed: Mapping[str, str]) -> list[Arm]:
@@ -250,8 +265,8 @@ def run_one(
     judged = {"heated": False, "finetuned": False}
     for run, kind in arm.stages():
         result = folder / run / "eval" / f"classify-{kind}" / "eval.json"
-        if result.is_file():
-            judged[run] = True
+        judged[run] |= result.is_file()
+        if _is_judged(result, options.resamples):
             continue
         if not judged[run]:
             _train(arm, run, seed, split, folder, device, tell, allow_leakage=options.allow_leakage)
@@ -293,10 +308,13 @@ def _record_plan(arms: Sequence[Arm], split: Path, out: Path, options: StudyOpti
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before["split"] != plan["split"]:
-            raise UsageError(f"{out} holds a study of the split {before['split']}; choose another --out for {split}")
-        if before.get("split_sha256", plan["split_sha256"]) != plan["split_sha256"]:
+        before = _read_plan(path)
+        # A split that was moved together with its images is the same split.
+        if before["split_sha256"] != plan["split_sha256"]:
+            if before["split"] != plan["split"]:
+                raise UsageError(
+                    f"{out} holds a study of the split {before['split']}; choose another --out for {split}"
+                )
             raise UsageError(f"the split {split} has changed since the study in {out} was begun; choose another --out")
         for name, described in before["arms"].items():
             changed = _difference(described, plan["arms"].get(name, described))
@@ -308,6 +326,18 @@ def _record_plan(arms: Sequence[Arm], split: Path, out: Path, options: StudyOpti
         plan["arms"] = before["arms"] | plan["arms"]
         plan["seeds"] = sorted({*before["seeds"], *plan["seeds"]})
     write_json(path, plan)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        read = {"split": str(plan["split"]), "split_sha256": dict(plan["split_sha256"]), "arms": dict(plan["arms"])}
+        return read | {"seeds": [int(seed) for seed in plan["seeds"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} cannot be used ({type(error).__name__}: {error}); choose another --out, or remove that file to go "
+            "on with the same arms"
+        ) from None
 
 
 def _describe(arm: Arm) -> dict[str, Any]:

@@ -28,28 +28,33 @@ _CACHE_SHARE = 0.4
 _SHARED_SHARE = 0.8
 _SAMPLED = 128
 # As radrefine and Pillow read them, pixels come as they are stored, whatever rotation EXIF asks for.
-_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+_TOO_DEEP = "more than 8 bits per channel; convert it with a window of your choice"
 
 
 def decode_image(path: Path) -> Image:
-    """Read the image file `path` as 8 bits; grey images keep one channel, any other gets three.
+    """Read the image file `path`; grey images keep one channel, any other gets three.
 
     Returns:
         (H, W) or (H, W, 3) RGB uint8.
 
     Raises:
-        SplitError: The file is missing or no image.
+        SplitError: The file is missing, no image, or has more than 8 bits per channel, which only its owner can tell
+            how to bring to 8: of 16 bits often 12 are used.
     """
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
         image = cv2.imdecode(data, _AS_STORED) if data.size else None
         if image is None:  # a format that OpenCV does not read
             with PillowImage.open(BytesIO(data.tobytes())) as opened:
-                grey = opened.mode in ("1", "L", "I;16", "I", "F")
-                return np.asarray(opened.convert("L" if grey else "RGB"), np.uint8)
+                if opened.mode.startswith(("I", "F")):
+                    raise ValueError(_TOO_DEEP)
+                return np.asarray(opened.convert("L" if opened.mode in ("1", "L") else "RGB"), np.uint8)
+        if image.dtype != np.uint8:
+            raise ValueError(_TOO_DEEP)
     except UNREADABLE as error:
         told = " ".join(str(error).split())
-        raise SplitError(f"{path} cannot be read as an image ({told}); remove it and split again") from None
+        raise SplitError(f"{path} cannot be used as an image ({told}); mend or remove it and split again") from None
     return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

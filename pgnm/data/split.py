@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +169,8 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _refuse_leakage(folder: Path, frames: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> None:
+    # im//0.png and im/./0.png are im/0.png.
+    frames = {part: frame.assign(path=frame["path"].map(os.path.normpath)) for part, frame in frames.items()}
     for column in ("path", "group"):
         for one, other in itertools.combinations(PARTS, 2):
             shared = sorted((set(frames[one][column]) & set(frames[other][column])) - {""})

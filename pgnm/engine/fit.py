@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -46,8 +46,14 @@ class Stage(Protocol):
     ) -> dict[str, Tensor]:
         """Learn from one batch, `share` of an update; return scalars to log. Weights move where `last` closes it."""
 
-    def close_epoch(self, epochs: int, *, best: bool) -> None:
-        """Hear that so many epochs are done and validated, and whether the last was the best so far."""
+    def close_epoch(self, epochs: int, *, best: bool) -> Mapping[str, Tensor] | None:
+        """Hear that so many epochs are done and validated, and whether the last was the best so far.
+
+        The model holds the weights that were judged, which are the average where the recipe keeps one.
+
+        Returns:
+            Weights of the model to go on from, None for those that it trained.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimisers."""
@@ -159,7 +165,11 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
             with ema.swapped(stage.model) if ema is not None else contextlib.nullcontext():
                 row |= validate(stage.model, job.val, devices, progress=job.progress)
                 _close_epoch(job, position, row)
-            stage.close_epoch(position.epoch, best=position.waited == 0)
+                go_on_from = stage.close_epoch(position.epoch, best=position.waited == 0)
+            if go_on_from is not None:
+                stage.model.load_state_dict(go_on_from)
+                if ema is not None:
+                    ema.restart(stage.model)
             _save_state(job, position, Meter(), ema)
             track(position.rows[-1])
             _log.info("epoch %d: %s", position.epoch, position.rows[-1])

@@ -107,6 +107,10 @@ class Ema:
             else:
                 self.average[name].copy_(value)
 
+    def restart(self, module: nn.Module) -> None:
+        """Forget the past: the average is the module as it stands."""
+        self.load_state_dict({"steps": 0, "average": module.state_dict()})
+
     def swapped(self, module: nn.Module) -> "_Swapped":
         """Return a context in which the module holds the average."""
         return _Swapped(module, self.average)

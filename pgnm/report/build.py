@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 import yaml
 
+from pgnm.checkpoints import PREDICTIONS_FILE
 from pgnm.data import Split
 from pgnm.errors import RunError
 from pgnm.files import write_text
@@ -100,8 +101,8 @@ def build_report(
             notes += _missing(view, images)
             if against is not None and view is not against and view.main and sections[-1].comparison is None:
                 notes.append(
-                    f"{view.name} and the baseline {against.name} share no evaluation of the same input, part and "
-                    "classes, so they are not compared; judge both alike with pgnm eval"
+                    f"{view.name} and the baseline {against.name} share no evaluation of the same input, images "
+                    "and classes, so they are not compared; judge both alike with pgnm eval"
                 )
             progress(Progress("runs", done, len(views)))
     write_text(out, _render(views, sections, drawn, against, notes))
@@ -127,15 +128,15 @@ def _describe(run: RunView, baseline: RunView | None, images: Split | None, work
     section.pictures = list(evaluation_pictures(run, work))
     section.classes = run.per_class(run.main).sort_values(["f1", "label"]).to_dict("records")
     section.confusions = top_confusions(run.confusion(run.main), run.info.class_names, _CONFUSIONS).to_dict("records")
-    worst = worst_mistakes(run.folder / "eval" / run.main / "predictions.parquet", run.info.class_names, _MISTAKES)
+    worst = worst_mistakes(run.folder / "eval" / run.main / PREDICTIONS_FILE, run.info.class_names, _MISTAKES)
     section.mistakes = [
         (mistake, None if images is None else thumbnail(images.root / mistake.path)) for mistake in worst
     ]
     return section
 
 
-def _table(runs: Sequence[RunView]) -> list[tuple[str, str, dict[str, Any], dict[str, _Cell]]]:
-    """Return a row per run and evaluation: run, evaluation, its summary, and a cell per metric, the best marked."""
+def _table(runs: Sequence[RunView], *, rivals: bool) -> list[tuple[str, str, dict[str, Any], dict[str, _Cell]]]:
+    """Return a row per run and evaluation: run, evaluation, its summary, a cell per metric; among rivals the best."""
     rows = [(run.name, name, summary) for run in runs for name, summary in run.evaluations.items()]
     table = [
         (run, name, summary, {column: _cell(summary, column) for column in _COLUMNS}) for run, name, summary in rows
@@ -143,8 +144,7 @@ def _table(runs: Sequence[RunView]) -> list[tuple[str, str, dict[str, Any], dict
     for column in _COLUMNS:
         values = [summary["metrics"].get(column) for _, _, summary in rows]
         known = [value for value in values if value is not None]
-        # One row has no rival, and models that were judged on other images are none.
-        if len(known) < 2 or len({summary.get("part") for _, _, summary in rows}) > 1:
+        if len(known) < 2 or not rivals:
             continue
         best = min(known) if column in _LOWER_IS_BETTER else max(known)
         for (_, _, _, cells), value in zip(table, values, strict=True):
@@ -183,12 +183,15 @@ def _render(
     )
     templates.filters |= {"number": _number, "readable": _readable, "anchor": _anchor}
     style = resources.files("pgnm.report") / "templates" / "style.css"
+    # Models that were judged on other images are no rivals.
+    rivals = len({images for run in runs for images in run.judged_on.values()}) == 1
     return templates.get_template("index.html").render(
         runs=runs,
         sections=sections,
         curves=drawn,
         columns=_COLUMNS,
-        table=_table(runs),
+        table=_table(runs, rivals=rivals),
+        rivals=rivals,
         baseline=baseline,
         notes=notes,
         probes=[(run, protocol, _probe_rows(table)) for run in runs for protocol, table in run.probes.items()],

@@ -37,7 +37,7 @@ def worst_mistakes(predictions: Path, class_names: tuple[str, ...], n: int) -> l
     try:
         table = pd.read_parquet(predictions)
         probability = table[[f"p_{index}" for index in range(len(class_names))]].to_numpy()
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise RunError(f"{predictions} cannot be used ({error}); judge the model again with: pgnm eval") from None
     rows = np.arange(len(table))
     target, prediction = table["target"].to_numpy(), table["prediction"].to_numpy()

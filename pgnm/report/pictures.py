@@ -92,7 +92,7 @@ def evaluation_pictures(run: RunView, work: Path) -> Iterator[Picture]:
 
 def comparison(run: RunView, baseline: RunView, work: Path) -> Picture | None:
     """Draw the F1 of every class against that of the baseline; None where they were not judged alike."""
-    shared = [name for name in run.evaluations if name in baseline.evaluations]
+    shared = [name for name, images in run.judged_on.items() if baseline.judged_on.get(name) == images]
     if not shared or run.info.class_names != baseline.info.class_names:
         return None
     name = run.main if run.main in shared else shared[0]

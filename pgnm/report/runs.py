@@ -1,20 +1,23 @@
 """Read run folders for the report: configuration, curves and evaluations."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from pgnm.checkpoints import METRICS_FILE, RECIPE_FILE, RunInfo, read_info
+from pgnm.checkpoints import METRICS_FILE, PREDICTIONS_FILE, RECIPE_FILE, RunInfo, read_info
 from pgnm.data import Split, load_split
 from pgnm.errors import PgnmError, RunError
 
+_T = TypeVar("_T")
 _PLAIN: Final = "classify-normalized"
+_NEEDED: Final = ("input", "part", "n_images", "metrics", "per_class", "confusion", "reliability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class RunView:
         recipe: The resolved recipe; empty where there is none.
         epochs: Rows of metrics.csv.
         evaluations: `eval.json` of each classification by its name, such as `classify-noisy`.
+        judged_on: What tells whether two evaluations are of the same images with the same labels, by the same names.
         probes: Scores of frozen features by protocol, `unseen` or `fewshot`: a row per set and backbone.
     """
 
@@ -37,6 +41,7 @@ class RunView:
     recipe: dict[str, Any]
     epochs: int
     evaluations: dict[str, dict[str, Any]]
+    judged_on: dict[str, str]
     probes: dict[str, pd.DataFrame]
 
     @property
@@ -75,26 +80,51 @@ def name_runs(folders: Sequence[Path]) -> list[str]:
 def _read_run(folder: Path, name: str) -> RunView:
     info = read_info(folder)
     metrics, recipe = folder / METRICS_FILE, folder / RECIPE_FILE
+    judged = sorted((folder / "eval").glob("classify-*/eval.json"))
+    return RunView(
+        name,
+        folder,
+        info,
+        _read(recipe, _recipe) if recipe.is_file() else {},
+        len(_read(metrics, pd.read_csv)) if metrics.is_file() else 0,
+        {path.parent.name: _read(path, _evaluation) for path in judged},
+        {path.parent.name: _read(path.parent / PREDICTIONS_FILE, _images) for path in judged},
+        dict(filter(None, (_read(path, _probe) for path in sorted((folder / "eval").glob("*/probe.json"))))),
+    )
+
+
+def _read(path: Path, reader: Callable[[Path], _T]) -> _T:
+    # Whatever a damaged or edited file makes a reader stumble over, it is the file that the user has to look at.
     try:
-        return RunView(
-            name,
-            folder,
-            info,
-            yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
-            len(pd.read_csv(metrics)) if metrics.is_file() else 0,
-            {path.parent.name: _read(path) for path in sorted((folder / "eval").glob("classify-*/eval.json"))},
-            {
-                str(found["protocol"]): pd.DataFrame(found["scores"])
-                for path in sorted((folder / "eval").glob("*/probe.json"))
-                if (found := _read(path))["scores"]
-            },
-        )
-    except (ValueError, KeyError, yaml.YAMLError) as error:
-        raise RunError(f"{folder} holds a file that cannot be read ({error}); evaluate it again") from None
+        return reader(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        told = f"{type(error).__name__}: {reason}"
+        raise RunError(f"{path} cannot be used ({told}); restore it, or train or judge the model again") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+def _recipe(path: Path) -> dict[str, Any]:
+    recipe = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    dict(recipe.get("resolved", {}))  # what the split is found by
+    return recipe
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    summary = dict(json.loads(path.read_text(encoding="utf-8")))
+    for key in _NEEDED:
+        if key not in summary:
+            raise ValueError(f"no {key}")
+    return summary
+
+
+def _images(path: Path) -> str:
+    table = pd.read_parquet(path, columns=["path", "target"])
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
+
+
+def _probe(path: Path) -> tuple[str, pd.DataFrame] | None:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return (str(found["protocol"]), pd.DataFrame(found["scores"])) if found["scores"] else None
 
 
 def find_images(run: RunView, split: Path | None) -> Split | None:

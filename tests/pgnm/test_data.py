@@ -53,6 +53,15 @@ def test_an_image_in_two_parts_is_refused_unless_allowed(make_split: MakeSplit, 
     assert len(load_split(folder, allow_leakage=True).val) == 9
 
 
+def test_a_path_that_is_spelt_otherwise_is_the_same_image(make_split: MakeSplit) -> None:
+    folder = make_split()
+    train, val = (pd.read_csv(folder / f"{part}.csv") for part in ("train", "val"))
+    val.loc[0, "path"] = "./" + train.loc[3, "path"].replace("/", "//")
+    val.to_csv(folder / "val.csv", index=False)
+    with pytest.raises(LeakageError, match="1 path"):
+        load_split(folder)
+
+
 def test_a_proof_that_tells_of_shared_files_is_believed(make_split: MakeSplit) -> None:
     folder = make_split()
     about = json.loads((folder / "split.json").read_text())
@@ -92,6 +101,20 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> Non
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(SplitError, match=r"broken\.png"):
         decode_image(tmp_path / "broken.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("deep.png", np.full((6, 8), 4095, np.uint16)),
+        ("deep.tif", np.full((6, 8), 4095, np.int32)),
+        ("deep.tif", np.full((6, 8), 0.5, np.float32)),
+    ],
+)
+def test_pixels_that_need_a_window_are_refused(tmp_path: Path, name: str, pixels: np.ndarray) -> None:
+    PillowImage.fromarray(pixels).save(tmp_path / name)
+    with pytest.raises(SplitError, match=r"deep.*more than 8 bits per channel"):
+        decode_image(tmp_path / name)
 
 
 def test_a_rotation_that_exif_asks_for_is_not_applied(tmp_path: Path) -> None:
@@ -290,5 +313,5 @@ def test_what_decoders_stumble_over_is_named(tmp_path: Path, monkeypatch: pytest
             raise error
 
         monkeypatch.setattr(PillowImage, "open", stumble)
-        with pytest.raises(SplitError, match="cannot be read as an image"):
+        with pytest.raises(SplitError, match="cannot be used as an image"):
             decode_image(tmp_path / "x.png")

@@ -89,14 +89,40 @@ def test_the_agent_joins_the_best_classifier_of_those_that_learned_alone() -> No
     stage = AdversarialPretraining(create_classifier("test_resnet", 3, size=32), TINY, open_devices(TINY), None)
     stage.recipe = TINY.replace(alone_epochs=2)
     best = {name: value.clone() for name, value in stage.model.state_dict().items()}
-    stage.close_epoch(1, best=True)
+    assert stage.close_epoch(1, best=True) is None
     with torch.no_grad():
         for parameter in stage.model.parameters():
             parameter.add_(1.0)
     assert "best_alone" in stage.state_dict()
-    stage.close_epoch(2, best=False)
-    assert all(torch.equal(value, best[name]) for name, value in stage.model.state_dict().items())
+    go_on_from = stage.close_epoch(2, best=False)
+    assert go_on_from is not None
+    assert all(torch.equal(value, best[name]) for name, value in go_on_from.items())
     assert "best_alone" not in stage.state_dict()
+
+
+def test_with_averaged_weights_the_agent_joins_those_that_were_judged(
+    make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[dict[str, torch.Tensor]] = []
+    started: list[dict[str, torch.Tensor]] = []
+    loop = sys.modules["pgnm.engine.fit"]  # the name is also that of a function
+    scores, validate = iter([0.0, 0.9, 0.3, 0.5]), loop.validate  # the first is of the try before training
+
+    def judge(model: torch.nn.Module, *args: object, **more: object) -> dict[str, float]:
+        judged.append({name: value.clone() for name, value in model.state_dict().items()})
+        return validate(model, *args, **more) | {"val_f1": next(scores)}
+
+    def restart(average: object, module: torch.nn.Module) -> None:
+        started.append({name: value.clone() for name, value in module.state_dict().items()})
+        restarted(average, module)
+
+    restarted = loop.Ema.restart
+    monkeypatch.setattr(loop, "validate", judge)
+    monkeypatch.setattr(loop.Ema, "restart", restart)
+    pretrain(make_split(), tmp_path / "run", TINY.replace(epochs=3, alone_epochs=2, ema=0.9))
+    (began,) = started
+    assert all(torch.equal(value, judged[1][name]) for name, value in began.items())
+    assert not all(torch.equal(value, judged[2][name]) for name, value in began.items())
 
 
 @pytest.mark.parametrize(("alone", "best"), [(0, 1), (1, 1), (2, 2), (3, 3), (4, 1)])

@@ -114,6 +114,40 @@ def test_a_baseline_that_was_judged_otherwise_is_told(judged: tuple[Path, Path],
     assert any("share no evaluation of the same input" in note for note in built.notes)
 
 
+def test_models_that_were_judged_on_other_images_are_no_rivals(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    other = _run(tmp_path / "other", 2)
+    evaluate_run(other, write_split(tmp_path / "more", n_test=9, seed=1), EvalOptions(workers=0, resamples=0))
+    alike = build_report([judged[1], judged[0]], out=tmp_path / "alike.html").page.read_text()
+    unlike = build_report([judged[1]], baseline=other, out=tmp_path / "unlike.html")
+    page = unlike.page.read_text()
+    assert "<strong>" in alike and "best of each column" in alike
+    assert "<strong>" not in page and "no best is marked" in page
+    assert any("share no evaluation of the same input, images" in note for note in unlike.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("recipe.yaml", ""),
+        ("recipe.yaml", "- a list"),
+        ("recipe.yaml", "resolved:"),
+        ("metrics.csv", ""),
+        ("config.json", "3"),
+        ("eval/classify-normalized/eval.json", "{}"),
+        ("eval/classify-normalized/eval.json", "[]"),
+        ("eval/classify-normalized/predictions.parquet", "PAR1"),
+        ("eval/unseen/probe.json", "[]"),
+    ],
+)
+def test_damaged_files_are_named(judged: tuple[Path, Path], tmp_path: Path, name: str, text: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(judged[1], run)
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_text(text)
+    with pytest.raises(RunError, match=Path(name).name):
+        build_report([run])
+
+
 def test_agents_masks_are_shown_as_the_run_drew_them(tmp_path: Path, browser: Any) -> None:
     run = _run(tmp_path / "agent", 0, policy="apga")
     pixels = torch.rand(2, 3, 16, 16)

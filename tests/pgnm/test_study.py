@@ -43,8 +43,9 @@ def calls(monkeypatch):
     def evaluate(run, split, options, progress, allow_leakage):
         noted.append(("eval", f"{run.parent.parent.name}/{run.parent.name}/{run.name}", options.input))
         path = run / "eval" / f"classify-{options.input}" / "eval.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"metrics": {"f1": 0.5, "accuracy": 0.5}}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        intervals = {"resamples": options.resamples} if options.resamples else None
+        path.write_text(json.dumps({"metrics": {"f1": 0.5, "accuracy": 0.5}, "intervals": intervals}))
 
     monkeypatch.setattr(study, "pretrain", lambda s, out, recipe, **_: noted.append(("pretrain", recipe.seed)))
     monkeypatch.setattr(study, "finetune", lambda s, h, out, recipe, **_: noted.append(("finetune", recipe.seed)))
@@ -93,7 +94,7 @@ def test_a_study_goes_on_where_it_stopped(calls, split, tmp_path):
     run_study(arms, split, tmp_path, StudyOptions(seeds=2))
     assert calls.count(("pretrain", 0)) == calls.count(("finetune", 1)) == 2
     assert ("eval", "pgnm/seed1/heated", "noisy") in calls
-    assert all(is_done(arm, seed, tmp_path) for arm in arms for seed in range(2))
+    assert all(is_done(arm, seed, tmp_path, 200) for arm in arms for seed in range(2))
     calls.clear()
     run_study(arms, split, tmp_path, StudyOptions(seeds=2))
     assert not calls
@@ -169,7 +170,7 @@ def test_a_run_that_fails_keeps_no_other_from_being_run_and_is_tried_again(calls
     monkeypatch.setattr(study, "pretrain", diverge)
     failed = run_study(arms, split, tmp_path, StudyOptions(seeds=2))
     assert failed == {"wild/seed0": "loss not finite at step 3"}
-    assert [is_done(arm, seed, tmp_path) for arm in arms for seed in (0, 1)] == [True, True, False, True]
+    assert [is_done(arm, seed, tmp_path, 200) for arm in arms for seed in (0, 1)] == [True, True, False, True]
     assert [arm.name for arm in whole_arms(arms, failed)] == ["laptop"]
     with pytest.raises(TrainingError, match="wild/seed0: loss not finite"):
         check_failures(failed, arms, "")
@@ -179,7 +180,7 @@ def test_a_run_that_fails_keeps_no_other_from_being_run_and_is_tried_again(calls
 
     monkeypatch.setattr(study, "pretrain", train)
     assert run_study(arms, split, tmp_path, StudyOptions(seeds=2)) == {}
-    assert is_done(arms[1], 0, tmp_path)
+    assert is_done(arms[1], 0, tmp_path, 200)
 
 
 def test_a_study_is_not_gone_on_with_after_its_split_changed(split, tmp_path):
@@ -191,6 +192,42 @@ def test_a_study_is_not_gone_on_with_after_its_split_changed(split, tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(plan))
     with pytest.raises(UsageError, match="has changed since the study"):
         study._record_plan(arms, split, tmp_path, StudyOptions(seeds=2))
+
+
+def test_a_study_goes_on_with_a_split_that_was_moved(split, tmp_path):
+    arms = plan_arms(["one=laptop:policy=none"])
+    study._record_plan(arms, split, tmp_path / "study", StudyOptions(seeds=1))
+    shutil.copytree(split.parent, tmp_path / "moved")
+    study._record_plan(arms, tmp_path / "moved" / "split", tmp_path / "study", StudyOptions(seeds=1))
+    plan = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert plan["split"] == str(tmp_path / "moved" / "split")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"split": "s", "split_sha256": 3, "arms": {}, "seeds": []}'])
+def test_a_damaged_plan_is_told(text, split, tmp_path):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(UsageError, match=r"study\.json cannot be used"):
+        study._record_plan(plan_arms(["one=laptop"]), split, tmp_path, StudyOptions(seeds=1))
+
+
+@pytest.mark.parametrize("first", [-1, 2**31 - 1])
+def test_seeds_that_no_recipe_takes_are_refused_at_once(first):
+    with pytest.raises(UsageError, match="--seed must be between 0 and"):
+        StudyOptions(seeds=2, first_seed=first)
+
+
+def test_evaluations_with_other_intervals_or_damaged_ones_are_made_again_without_training(calls, split, tmp_path):
+    arms = plan_arms(["one=laptop:policy=none"], finetune_recipe=None)
+    run_study(arms, split, tmp_path, StudyOptions(seeds=2, resamples=0))
+    result = tmp_path / "one" / "seed1" / "heated" / "eval" / "classify-normalized" / "eval.json"
+    calls.clear()
+    run_study(arms, split, tmp_path, StudyOptions(seeds=2, resamples=50))
+    assert [kind for kind, *_ in calls] == ["eval", "eval"]
+    assert json.loads(result.read_text())["intervals"] == {"resamples": 50}
+    calls.clear()
+    result.write_text("{")
+    run_study(arms, split, tmp_path, StudyOptions(seeds=2, resamples=50))
+    assert calls == [("eval", "one/seed1/heated", "normalized")]
 
 
 def test_the_table_of_noises_names_its_arms_and_leaves_agents_out():

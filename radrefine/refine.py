@@ -70,7 +70,7 @@ def refine_image(
     Args:
         image: (H, W) or (H, W, 3), uint8.
         options: What to remove and how.
-        decisions: Those of a person about single marks; the pixels of a rejected one stay as they are.
+        decisions: Those of a person about single marks; the pixels of one to be left stay as they are.
 
     Returns:
         The refined image, equal to the input outside the mask; mask, findings and residual score.
@@ -84,9 +84,9 @@ def refine_image(
         replace(found, removed=found.kind in wanted and found.score >= options.min_score)
         for found in detection.findings
     ]
-    findings, rejected = decide(findings, decisions)
+    findings, left = decide(findings, decisions)
     mask = _pixels_of([found for found in findings if found.removed], detection)
-    mask &= ~_pixels_of(rejected, detection)
+    mask &= ~_pixels_of(left, detection)
     mask |= spread_colour(image, mask, _pixels_of([found for found in findings if not found.removed], detection))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
     left = [found for found in findings if not found.removed and found.kind in wanted]

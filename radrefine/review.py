@@ -1,7 +1,7 @@
-"""Decisions of a person about single removals: read from the table that the report exports, obeyed by `clean`.
+"""Decisions of a person about single marks: read from the table that the report exports, obeyed by `clean`.
 
-A decision names a mark by image, kind and box. `reject` leaves the mark in place, so that its pixels stay those of the
-source; `keep` confirms the removal, whatever the score.
+A decision names a mark by image, kind and box. `leave` leaves the mark in place, so that its pixels stay those of the
+source; `remove` removes it, whatever the score.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ REVIEW_FILE: Final = "review.csv"
 EARLIER_FILE: Final = "review.earlier.csv"
 """Where it keeps those of the run before, once it was made without any."""
 COLUMNS: Final = ("path", "kind", "x", "y", "width", "height", "decision")
-DECISIONS: Final = ("keep", "reject")
+DECISIONS: Final = ("remove", "leave")
 
 # Another version of a detector may draw a box a pixel larger; less overlap than this is another mark.
 _LEAST_OVERLAP: Final = 0.5
@@ -33,7 +33,7 @@ _LONGEST_TOLD: Final = 40
 
 
 class Decision(NamedTuple):
-    """One decision: the mark by its kind and bounding box in px, and `keep` or `reject`."""
+    """One decision: the mark by its kind and bounding box in px, and `remove` or `leave`."""
 
     kind: str
     x: int
@@ -125,7 +125,8 @@ def _read(path: Path, rows: "csv.DictReader[str]") -> Review:
             earlier = found.setdefault(image, {}).setdefault(mark, decision.decision)
             if earlier != decision.decision:
                 raise UsageError(
-                    f"--review {path}, line {rows.line_num}: the same mark is kept and rejected; leave one of the rows"
+                    f"--review {path}, line {rows.line_num}: the same mark is to be removed and to be left; "
+                    "delete one of the rows"
                 )
     except csv.Error as error:
         raise UsageError(f"--review {path}, line {rows.line_num}: not a CSV table: {error}") from None
@@ -164,17 +165,17 @@ def decide(findings: Sequence[Finding], decisions: Sequence[Decision]) -> tuple[
         decisions: Those about this image.
 
     Returns:
-        The findings with `removed` as decided, in the same order, and those that were rejected.
+        The findings with `removed` as decided, in the same order, and those to be left in place.
     """
-    decided, rejected = list(findings), []
+    decided, left = list(findings), []
     for decision in decisions:
         index = _match(decided, decision)
         if index is None:
             continue
-        decided[index] = replace(decided[index], removed=decision.decision == "keep")
-        if decision.decision == "reject":
-            rejected.append(decided[index])
-    return decided, rejected
+        decided[index] = replace(decided[index], removed=decision.decision == "remove")
+        if decision.decision == "leave":
+            left.append(decided[index])
+    return decided, left
 
 
 def _match(findings: Sequence[Finding], decision: Decision) -> int | None:

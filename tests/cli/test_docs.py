@@ -161,7 +161,7 @@ def _run(document: Path) -> None:
             continue
         if "review.csv" in arguments:
             table = pd.read_parquet("refined/findings.parquet").head(1)
-            table[["path", "kind", "x", "y", "width", "height"]].assign(decision="reject").to_csv(
+            table[["path", "kind", "x", "y", "width", "height"]].assign(decision="leave").to_csv(
                 "review.csv", index=False
             )
         arguments += [*SMALLER.get((program, name), []), "--quiet"]

@@ -26,16 +26,16 @@ def _write(tmp_path: Path, *lines: str, header: str = HEADER) -> Path:
 
 
 def test_decisions_are_read_by_image(tmp_path: Path) -> None:
-    path = _write(tmp_path, '"a,b.png",text,1,2,3,4,reject', "c.png,caliper,5,6,7,8,keep", "c.png,text,1,1,2,2,reject")
+    path = _write(tmp_path, '"a,b.png",text,1,2,3,4,leave', "c.png,caliper,5,6,7,8,remove", "c.png,text,1,1,2,2,leave")
 
     assert read_review(path).by_path == {
-        "a,b.png": (Decision("text", 1, 2, 3, 4, "reject"),),
-        "c.png": (Decision("caliper", 5, 6, 7, 8, "keep"), Decision("text", 1, 1, 2, 2, "reject")),
+        "a,b.png": (Decision("text", 1, 2, 3, 4, "leave"),),
+        "c.png": (Decision("caliper", 5, 6, 7, 8, "remove"), Decision("text", 1, 1, 2, 2, "leave")),
     }
 
 
 def test_written_decisions_are_read_back(tmp_path: Path) -> None:
-    review = read_review(_write(tmp_path, '"a,""b"".png",text,1,2,3,4,reject', "c.png,caliper,5,6,7,8,keep"))
+    review = read_review(_write(tmp_path, '"a,""b"".png",text,1,2,3,4,leave', "c.png,caliper,5,6,7,8,remove"))
     review.write(tmp_path / "out")
 
     assert read_review(tmp_path / "out" / "review.csv") == review
@@ -49,18 +49,18 @@ def test_written_decisions_are_read_back(tmp_path: Path) -> None:
     ("row", "fault"),
     [
         ("a.png,text,1,2,3,4,maybe", "line 3: decision is 'maybe'"),
-        ("a.png,smudge,1,2,3,4,keep", "line 3: kind is 'smudge'"),
-        ("a.png,text,1,2,-3,4,keep", "line 3: width is '-3'"),
-        ("a.png,text,1,2,3.5,4,keep", "line 3: width is '3.5'"),
-        (f"a.png,text,1,2,{'9' * 5000},4,keep", "line 3: width is '9999"),
-        ("a.png,text,1,2,0,4,keep", "line 3: width is '0'"),
+        ("a.png,smudge,1,2,3,4,remove", "line 3: kind is 'smudge'"),
+        ("a.png,text,1,2,-3,4,remove", "line 3: width is '-3'"),
+        ("a.png,text,1,2,3.5,4,remove", "line 3: width is '3.5'"),
+        (f"a.png,text,1,2,{'9' * 5000},4,remove", "line 3: width is '9999"),
+        ("a.png,text,1,2,0,4,remove", "line 3: width is '0'"),
         ("a.png,text,1,2,3", "line 3: decision is None"),
-        (",text,1,2,3,4,keep", "line 3: path is ''"),
-        ("good.png,text,1,2,3,4,reject", "line 3: the same mark is kept and rejected"),
+        (",text,1,2,3,4,remove", "line 3: path is ''"),
+        ("good.png,text,1,2,3,4,leave", "line 3: the same mark is to be removed and to be left"),
     ],
 )
 def test_malformed_row_is_told_with_its_line(tmp_path: Path, row: str, fault: str) -> None:
-    path = _write(tmp_path, "good.png,text,1,2,3,4,keep", row)
+    path = _write(tmp_path, "good.png,text,1,2,3,4,remove", row)
 
     with pytest.raises(UsageError, match=fault):
         read_review(path)
@@ -88,17 +88,17 @@ def test_decision_meets_the_mark_of_its_kind_and_place() -> None:
         Finding("text", 60, 60, 20, 8, 0.2, "test", removed=False),
     ]
 
-    decided, rejected = decide(
+    decided, left = decide(
         findings,
         [
-            Decision("text", 10, 10, 21, 8, "reject"),  # a pixel wider than found
-            Decision("text", 60, 60, 20, 8, "keep"),
-            Decision("text", 100, 100, 5, 5, "reject"),  # no such mark
+            Decision("text", 10, 10, 21, 8, "leave"),  # a pixel wider than found
+            Decision("text", 60, 60, 20, 8, "remove"),
+            Decision("text", 100, 100, 5, 5, "leave"),  # no such mark
         ],
     )
 
     assert [found.removed for found in decided] == [False, True, True]
-    assert rejected == [decided[0]]
+    assert left == [decided[0]]
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def two_marks(monkeypatch: pytest.MonkeyPatch) -> Image:
     return image
 
 
-def test_rejected_mark_keeps_its_pixels_even_where_another_mark_is_removed(two_marks: Image) -> None:
-    result = refine_image(two_marks, decisions=[Decision("caliper", 20, 10, 20, 10, "reject")])
+def test_mark_to_leave_keeps_its_pixels_even_where_another_mark_is_removed(two_marks: Image) -> None:
+    result = refine_image(two_marks, decisions=[Decision("caliper", 20, 10, 20, 10, "leave")])
 
     np.testing.assert_array_equal(result.image[10:20, 20:40], two_marks[10:20, 20:40])
     assert result.mask[10:20, 10:20].all()
@@ -127,7 +127,7 @@ def test_kept_mark_is_removed_whatever_its_score(two_marks: Image) -> None:
     options = RefineOptions(min_score=1.0)
     assert not refine_image(two_marks, options).mask.any()
 
-    result = refine_image(two_marks, options, [Decision("text", 10, 10, 20, 10, "keep")])
+    result = refine_image(two_marks, options, [Decision("text", 10, 10, 20, 10, "remove")])
 
     assert result.mask[10:20, 10:30].all()
     assert [found.removed for found in result.findings] == [True, False]
@@ -145,21 +145,21 @@ def _collection(root: Path, n: int = 3) -> Path:
     return root
 
 
-def _reject_all(refined: Path, image: str) -> list[str]:
+def _leave_all(refined: Path, image: str) -> list[str]:
     findings = pd.read_parquet(refined / "findings.parquet")
     rows = findings[findings["path"] == image]
     assert len(rows) > 0
-    return [",".join(map(str, row)) + ",reject" for row in rows[list(COLUMNS[:-1])].itertuples(index=False)]
+    return [",".join(map(str, row)) + ",leave" for row in rows[list(COLUMNS[:-1])].itertuples(index=False)]
 
 
-def test_clean_leaves_rejected_removals_and_redoes_nothing_else(tmp_path: Path) -> None:
+def test_clean_leaves_what_a_review_says_and_redoes_nothing_else(tmp_path: Path) -> None:
     source, out = _collection(tmp_path / "raw"), tmp_path / "refined"
     options = CleanOptions(jobs=1)
     clean_collection(source, out, options)
     image = "US/liver/1.png"
     assert (out / "masks" / image).exists()
     before = pd.read_parquet(out / "findings.parquet").set_index("path")["removed"]
-    review = _write(tmp_path, *_reject_all(out, image), "US/none.png,text,1,2,3,4,reject", f"{image},tick,0,0,2,2,keep")
+    review = _write(tmp_path, *_leave_all(out, image), "US/none.png,text,1,2,3,4,leave", f"{image},tick,0,0,2,2,remove")
 
     summary = clean_collection(source, out, dataclasses.replace(options, review=review))
 

@@ -40,19 +40,15 @@ const gallery = (() => {
     const row = node("li", { tabindex: "-1", "data-mark": String(number) },
       node("span", { class: `badge kind-${found.kind}`, "aria-hidden": "true" }, String(number + 1)),
       node("span", { class: "what" }, name, node("small", {}, ` ${found.score.toFixed(2)}${found.removed ? "" : " · left in place"}`)));
-    // Of a mark that was left in place, to keep its removal means to remove it after all.
-    const words = found.removed ? { keep: "keep", reject: "reject" } : { keep: "remove", reject: "leave" };
-    const buttons = ["keep", "reject"].map((decision) => {
-      const label = `${words[decision]} ${found.removed ? "the removal of " : ""}${name} ${number + 1}`;
-      const button = node("button", { type: "button", class: decision, "aria-label": label }, words[decision]);
+    const buttons = ["remove", "leave"].map((decision) => {
+      const button = node("button", { type: "button", class: decision, "aria-label": `${decision} ${name} ${number + 1}` }, decision);
       button.addEventListener("click", () => apply(review.of(item.path, found) === decision ? "" : decision));
       return button;
     });
     const show = () => {
       const decision = review.of(item.path, found);
       buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.className === decision)));
-      row.dataset.decision = decision;
-      drawn?.classList.toggle("rejected", decision === "reject");
+      drawn?.classList.toggle("left", decision ? decision === "leave" : !found.removed);
     };
     const apply = (decision) => { review.decide(item.path, found, decision); show(); };
     row.decide = apply;
@@ -155,7 +151,7 @@ const gallery = (() => {
 
   const KEYS = {
     ArrowRight: () => turn(1), ArrowLeft: () => turn(-1), n: () => step(1), p: () => step(-1),
-    k: () => decide("keep"), r: () => decide("reject"), u: () => decide(""),
+    r: () => decide("remove"), l: () => decide("leave"), u: () => decide(""),
     m: () => element("show-mask").click(), o: () => element("show-boxes").click(),
     b: () => { const view = element("view"); view.selectedIndex = (view.selectedIndex + 1) % 3; draw(); },
   };

@@ -1,4 +1,4 @@
-// The decisions of a person about single removals: kept in the browser, exported as the table that `clean` obeys.
+// The decisions of a person about single marks: kept in the browser, exported as the table that `clean` obeys.
 const review = (() => {
   const COLUMNS = ["path", "kind", "x", "y", "width", "height"];
   const decisions = new Map();
@@ -12,7 +12,7 @@ const review = (() => {
   }
 
   function open(key) {
-    storage = `radrefine-review-${key}`;
+    storage = `radrefine-marks-${key}`;
     // A browser may refuse to keep anything; the review then lasts as long as the page is open.
     try { load(JSON.parse(localStorage.getItem(storage) || "[]")); } catch { storage = ""; }
     show();
@@ -31,9 +31,9 @@ const review = (() => {
   }
 
   function show() {
-    const rejected = [...decisions.values()].filter((row) => row[6] === "reject").length;
+    const left = [...decisions.values()].filter((row) => row[6] === "leave").length;
     element("progress").textContent = decisions.size
-      ? `${many(decisions.size, "decision")}: ${rejected.toLocaleString("en")} rejected, ${(decisions.size - rejected).toLocaleString("en")} kept`
+      ? `${many(decisions.size, "decision")}: ${left.toLocaleString("en")} to leave, ${(decisions.size - left).toLocaleString("en")} to remove`
       : "No decision yet";
     element("export").disabled = element("forget").disabled = decisions.size === 0;
   }

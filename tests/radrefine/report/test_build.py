@@ -152,12 +152,12 @@ def test_duplicates_are_shown_side_by_side_conflicts_first(refined: Path, tmp_pa
 
 
 def test_earlier_decisions_are_taken_over(refined: Path) -> None:
-    (refined / "review.csv").write_text(f"path,kind,x,y,width,height,decision\n{path_of(3)},text,10,12,8,8,reject\n")
+    (refined / "review.csv").write_text(f"path,kind,x,y,width,height,decision\n{path_of(3)},text,10,12,8,8,leave\n")
 
     build_report(refined)
 
     data = (refined / "report" / "data" / "decisions.js").read_text()
-    assert data == f'review.load([["{path_of(3)}","text",10,12,8,8,"reject"]]);\n'
+    assert data == f'review.load([["{path_of(3)}","text",10,12,8,8,"leave"]]);\n'
 
 
 @pytest.mark.parametrize("archived", [False, True])

@@ -89,8 +89,8 @@ def test_everyone_can_use_the_pages(refined: Path, browser: Any, scheme: str, wi
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     with opened(browser, build_report(refined).page, **options) as page:
         page.evaluate("document.querySelectorAll('details').forEach((box) => { box.open = true; })")
-        page.locator("button.reject").first.click()
-        page.locator("button.keep").nth(1).click()
+        page.locator("button.leave").first.click()
+        page.locator("button.remove").nth(1).click()
         for name in ("gallery", "overview", "alike", "failures", "settings"):
             page.click(f".tabs a[href='#{name}']")
             assert faults(page) == [], name
@@ -100,12 +100,12 @@ def test_marks_are_reviewed_by_keyboard_and_the_decisions_last(refined: Path, br
     built = build_report(refined).page
     with opened(browser, built) as page:
         page.locator("h1").click()
-        for key in ("n", "r", "k", "k", "p", "u"):
+        for key in ("n", "l", "r", "r", "p", "u"):
             page.keyboard.press(key)
-        assert page.inner_text("#progress") == "2 decisions: 1 rejected, 1 kept"
+        assert page.inner_text("#progress") == "2 decisions: 1 to leave, 1 to remove"
         page.reload()
-        assert page.inner_text("#progress") == "2 decisions: 1 rejected, 1 kept"
-        page.select_option("#filter-review", "reject")
+        assert page.inner_text("#progress") == "2 decisions: 1 to leave, 1 to remove"
+        page.select_option("#filter-review", "leave")
         assert page.inner_text("#status") == "1 of 26 images fit"
         with page.expect_download() as download:
             page.click("#export")
@@ -116,7 +116,7 @@ def test_marks_are_reviewed_by_keyboard_and_the_decisions_last(refined: Path, br
 
     with (tmp_path / "review.csv").open() as file:
         rows = [(row["path"], row["kind"], row["x"], row["height"], row["decision"]) for row in csv.DictReader(file)]
-    assert rows == [(path_of(19), "dotted_line", "10", "8", "reject"), (path_of(18), "caliper", "10", "8", "keep")]
+    assert rows == [(path_of(19), "dotted_line", "10", "8", "leave"), (path_of(18), "caliper", "10", "8", "remove")]
 
 
 def test_another_view_keeps_the_mark_and_the_size_of_the_cards(refined: Path, browser: Any) -> None:
@@ -155,7 +155,7 @@ def _marked_collection(root: Path) -> Path:
     return root
 
 
-def test_rejected_removals_come_back_bit_for_bit(browser: Any, tmp_path: Path) -> None:
+def test_marks_to_leave_come_back_bit_for_bit(browser: Any, tmp_path: Path) -> None:
     source, out = _marked_collection(tmp_path / "raw"), tmp_path / "refined"
     clean = ["clean", "--src", str(source), "--out", str(out), "--jobs", "1", "--json"]
     runner = CliRunner()
@@ -165,16 +165,16 @@ def test_rejected_removals_come_back_bit_for_bit(browser: Any, tmp_path: Path) -
     with opened(browser, out / "report" / "index.html") as page:
         page.locator("h1").click()
         card = page.locator(".card").first
-        rejected = card.locator("strong").inner_text().replace("\n", "")
+        left = card.locator("strong").inner_text().replace("\n", "")
         for row in range(card.locator("li").count()):
-            card.locator("button.reject").nth(row).click()
+            card.locator("button.leave").nth(row).click()
         with page.expect_download() as download:
             page.click("#export")
         download.value.save_as(tmp_path / "review.csv")
 
     again = runner.invoke(app, [*clean, "--review", str(tmp_path / "review.csv")])
     assert '"done": 1, "kept": 2' in again.stdout
-    assert (out / "images" / rejected).read_bytes() == (source / rejected).read_bytes()
+    assert (out / "images" / left).read_bytes() == (source / left).read_bytes()
     assert len(list((out / "masks").rglob("*.png"))) == 2
     findings = pd.read_parquet(out / "findings.parquet").groupby("path")["removed"].any()
-    assert findings[findings].index.tolist() == sorted(set(findings.index) - {rejected})
+    assert findings[findings].index.tolist() == sorted(set(findings.index) - {left})

@@ -1,6 +1,10 @@
 """Run chunks of work on threads, processes or a Dask cluster, a bounded number at a time, through joblib."""
 
 import contextlib
+import functools
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal, TypeVar
 
@@ -8,6 +12,8 @@ from radrefine.errors import MissingExtraError, RadrefineError, UsageError
 
 Backend = Literal["loky", "threading", "dask"]
 BACKENDS: Final = ("loky", "threading", "dask")
+
+_WATCH_SECONDS: Final = 0.5
 
 _Chunk = TypeVar("_Chunk")
 _Result = TypeVar("_Result")
@@ -45,6 +51,8 @@ def run_chunks(
     died: tuple[type[BaseException], ...] = (TerminatedWorkerError,)
     with _prepared(backend, scheduler, jobs) as (options, more):
         feed = _Feed(chunks)
+        if backend == "loky":
+            work = functools.partial(_work_for, os.getpid(), work)
         parallel = Parallel(return_as="generator_unordered", pre_dispatch=3 * jobs, batch_size=1, **options)
         try:
             yield from parallel(delayed(work)(chunk) for chunk in feed)
@@ -71,6 +79,25 @@ def cpu_count() -> int:
     import joblib
 
     return int(joblib.cpu_count())
+
+
+def _work_for(parent: int, work: Callable[[_Chunk], _Result], chunk: _Chunk) -> _Result:
+    """Work in a process that ends with its parent."""
+    if os.getpid() != parent:
+        _end_with(parent)
+    return work(chunk)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this process soon after `parent` was killed, lest it write into what is being cleaned anew by then."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with the parent", daemon=True).start()
 
 
 class _Feed:

@@ -2,12 +2,18 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from radrefine.errors import UsageError
 from radrefine.workers import WorkerDiedError, run_chunks
+
+ROOT = Path(__file__).parents[2]
 
 
 def double(chunk: int) -> int:
@@ -18,6 +24,25 @@ def fail(chunk: int) -> int:
     if chunk == 3:
         raise OSError(28, "No space left on device")
     return chunk
+
+
+def wait(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def await_that(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def die(chunk: int) -> int:
@@ -64,6 +89,18 @@ def test_error_of_the_source_comes_back(backend: str) -> None:
 def test_death_of_a_worker_is_noticed() -> None:
     with pytest.raises(WorkerDiedError):
         list(run_chunks(range(4), die, jobs=2))
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from radrefine.workers import run_chunks; from tests.radrefine import test_workers\n"
+        f"list(run_chunks([Path({str(tmp_path)!r})] * 2, test_workers.wait, jobs=2))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as parent:
+        await_that(lambda: len(list(tmp_path.iterdir())) == 2)
+        workers = [int(file.name) for file in tmp_path.iterdir()]
+        parent.kill()
+    await_that(lambda: not any(is_running(worker) for worker in workers))
 
 
 def test_unknown_backend_and_idle_scheduler_are_refused() -> None:

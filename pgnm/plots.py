@@ -85,8 +85,13 @@ def plot_training(runs: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the training curves of one or more runs from their metrics.csv: every pair of columns that is there.
 
     Args:
-        runs: metrics.csv by name of the run, with `epoch` and any of the columns drawn.
+        runs: metrics.csv by name of the run, with `epoch` and any of the columns drawn. Without noise masks the loss is
+            the cross-entropy itself, and drawn with that of the others.
     """
+    runs = {
+        run: table if "cross_entropy" in table else table.rename(columns={"loss": "cross_entropy"})
+        for run, table in runs.items()
+    }
     wanted = {
         "loss": "training objective",
         "cross_entropy": "training cross-entropy",

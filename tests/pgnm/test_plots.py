@@ -47,6 +47,13 @@ FIGURES = {
 }
 
 
+def test_the_loss_of_a_run_without_masks_is_drawn_as_cross_entropy() -> None:
+    masked = pd.DataFrame({"epoch": [0, 1], "loss": [40.0, 30.0], "cross_entropy": [3.0, 2.0]})
+    figure = plots.plot_training({"heated": masked, "finetuned": pd.DataFrame({"epoch": [0, 1], "loss": [2.0, 1.0]})})
+    lines = {axis.get_ylabel(): [line.get_label() for line in axis.lines] for axis in figure.axes}
+    assert lines == {"training objective": ["heated"], "training cross-entropy": ["heated", "finetuned"]}
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_written_and_leave_the_global_style_alone(name, tmp_path):
     before = dict(mpl.rcParams)

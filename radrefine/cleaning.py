@@ -22,7 +22,7 @@ from radrefine.outputs import STATE, boot, flush, remove, sweep_orphans
 from radrefine.progress import Progress, ProgressCallback
 from radrefine.review import Review, read_review
 from radrefine.schema import SCHEMA
-from radrefine.tables import TABLES, write_tables
+from radrefine.tables import are_whole, write_tables
 from radrefine.work import Outcome, Settings, Task, clean_chunk, failed, suspects, versions
 from radrefine.workers import WorkerDiedError, cpu_count, run_chunks
 
@@ -253,7 +253,7 @@ class CleanRun:
         before = self._journal.recall("tables")
         self._journal.remember("tables", state)
         changed = self._done or self._gone or self._agenda.moved or self._journal.resumed or before != state
-        return not changed and all((self._out / name).is_file() for name in TABLES)
+        return not changed and are_whole(self._out)
 
     def _describe(self, summary: CleanSummary) -> dict[str, Any]:
         return {

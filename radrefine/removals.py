@@ -14,6 +14,7 @@ from radrefine.fingerprints import file_sha256
 from radrefine.images import decode_image
 from radrefine.outputs import refuse_unfinished
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
+from radrefine.reading import reading
 from radrefine.sources import read_bytes
 from radrefine.work import refined_name
 
@@ -85,7 +86,8 @@ def _refined_images(folder: Path) -> dict[str, str]:
     refuse_unfinished(folder)
     if not manifest.is_file():
         raise RefinedFolderError(f"{folder} is no refined folder; make one with: radrefine clean --src IMAGES")
-    table = pq.read_table(manifest, columns=["path", "source_sha256"], filters=[("status", "=", "refined")])
+    with reading(manifest):
+        table = pq.read_table(manifest, columns=["path", "source_sha256"], filters=[("status", "=", "refined")])
     if not table.num_rows:
         raise RefinedFolderError(f"nothing was removed in {folder}, so there is nothing to write")
     return dict(zip(*table.to_pydict().values(), strict=True))

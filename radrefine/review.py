@@ -16,6 +16,7 @@ import pandas as pd
 
 from radrefine.errors import UsageError
 from radrefine.files import write_text
+from radrefine.reading import reading
 from radrefine.records import Finding
 from radrefine.schema import KINDS
 
@@ -58,10 +59,12 @@ class Review:
         """Say which decisions found nothing to decide on in the tables of the refined folder `out`."""
         if not self.by_path:
             return []
-        known = set(pd.read_parquet(out / "manifest.parquet", columns=["path"])["path"])
+        with reading(out / "manifest.parquet"):
+            known = set(pd.read_parquet(out / "manifest.parquet", columns=["path"])["path"])
         unknown = [path for path in self.by_path if path not in known]
         here = [path for path in self.by_path if path in known]
-        table = pd.read_parquet(out / "findings.parquet", filters=[("path", "in", list(self.by_path))])
+        with reading(out / "findings.parquet"):
+            table = pd.read_parquet(out / "findings.parquet", filters=[("path", "in", list(self.by_path))])
         found: dict[str, list[Finding]] = {}
         for row in table.itertuples(index=False):
             found.setdefault(str(row.path), []).append(Finding(*row[1:]))

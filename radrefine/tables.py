@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from radrefine.catalog import Place
 from radrefine.files import atomic_path
 from radrefine.journal import Journal, table_writer
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
-
-TABLES: Final = ("manifest.parquet", "findings.parquet", "failures.csv", "run.json")
-"""What a finished refined folder holds beside images and masks."""
 
 _TYPES: Final = {
     **dict.fromkeys(("width", "height", "channels", *(f"n_{kind}" for kind in KINDS)), pa.int32()),
@@ -62,6 +60,18 @@ def write_tables(journal: Journal, out: Path, place_of: Callable[[str], Place], 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FAILURE_COLUMNS)
         writer.writerows(journal.failures())
+
+
+def are_whole(out: Path) -> bool:
+    """Tell whether the tables of a refined folder are there and, as far as a glance tells, undamaged."""
+    try:
+        for name in ("manifest.parquet", "findings.parquet"):
+            pq.read_schema(out / name)  # the last bytes of the file
+        with (out / "failures.csv").open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), None)
+        return columns == list(FAILURE_COLUMNS) and "configuration" in json.loads((out / "run.json").read_text())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _derived(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from radrefine.errors import RefinedFolderError
 from radrefine.outputs import refuse_unfinished
+from radrefine.reading import reading
 from radrefine.schema import KINDS
 
 MANIFEST: Final = "manifest.parquet"
@@ -37,10 +38,8 @@ def load_manifest(refined: Path) -> pd.DataFrame:
         raise RefinedFolderError(
             f"expected a refined folder with {MANIFEST}, but {refined} has none; run: radrefine clean --src SOURCE"
         )
-    try:
+    with reading(place):
         manifest = pd.read_parquet(place)
-    except (OSError, ValueError) as error:
-        raise RefinedFolderError(f"{place} cannot be read ({error}); run radrefine clean again") from error
     missing = [name for name in _REQUIRED if name not in manifest]
     if missing:
         raise RefinedFolderError(f"{place} lacks the columns {', '.join(missing)}; run radrefine clean again")

@@ -4,16 +4,18 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from radrefine.errors import SplitError
+from radrefine.reading import reading
 from radrefine.schema import SPLITS
 
 HUB_NAMES = {"train": "train", "val": "validation", "test": "test"}
 """Names of the splits in `datasets`, whose own word for val is validation."""
 
+_REMEDY: Final = "run radrefine split again"
 # Keys of run.json and split.json that say something of the machine or its user rather than of the data.
 _PRIVATE_KEYS = frozenset(
     {"host", "hostname", "user", "command", "argv", "cwd", "src", "source", "out", "root", "refined"}
@@ -93,8 +95,9 @@ def read_split(folder: Path) -> SplitFolder:
         raise SplitError(
             f"{folder} is not a split folder: split.json is missing; run: radrefine split REFINED --out {folder}"
         )
-    classes = pd.read_csv(_existing(folder / "classes.csv"), dtype={"label": str}, keep_default_na=False)
-    classes = classes.sort_values("class_index", ignore_index=True)
+    with reading(folder / "classes.csv", _REMEDY, SplitError):
+        classes = pd.read_csv(_existing(folder / "classes.csv"), dtype={"label": str}, keep_default_na=False)
+        classes = classes.sort_values("class_index", ignore_index=True)
     if classes["class_index"].tolist() != list(range(len(classes))):
         raise SplitError(
             f"{folder / 'classes.csv'} must number the classes 0 to {len(classes) - 1}; run radrefine split again"
@@ -111,7 +114,8 @@ def read_split(folder: Path) -> SplitFolder:
 
 
 def _read_part(path: Path, names: list[str]) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype={"path": str, "label": str, "group": str}, keep_default_na=False)
+    with reading(path, _REMEDY, SplitError):
+        frame = pd.read_csv(path, dtype={"path": str, "label": str, "group": str}, keep_default_na=False)
     missing = {"path", "label", "class_index"} - set(frame.columns)
     if missing:
         raise SplitError(f"{path} has no column {', '.join(sorted(missing))}; run radrefine split again")
@@ -135,7 +139,8 @@ def _existing(path: Path) -> Path:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    value = json.loads(path.read_text("utf-8"))
+    with reading(path, f"run radrefine {'split' if path.name == 'split.json' else 'clean'} again"):
+        value = json.loads(path.read_text("utf-8"))
     return value if isinstance(value, dict) else {}
 
 

@@ -13,6 +13,7 @@ from radrefine.errors import HubError
 from radrefine.files import atomic_path, write_bytes, write_json
 from radrefine.hub.connection import Repository
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
+from radrefine.reading import reading
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,10 @@ def _place(file: Path, target: Path) -> None:
 def _forget(out: Path, repo_id: str, placed: list[str]) -> None:
     """Remove what an earlier fetch of the repository put here and this revision of it no longer holds."""
     record = out / _RAW / _PLACED
-    known: dict[str, list[str]] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    known: dict[str, list[str]] = {}
+    if record.is_file():
+        with reading(record, "remove that file; what earlier fetches brought then stays"):
+            known = dict(json.loads(record.read_text(encoding="utf-8")))
     others = {name for repo, names in known.items() if repo != repo_id for name in names}
     for name in {*known.get(repo_id, ())} - {*placed} - others:
         (out / name).unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
 from radrefine.outputs import refuse_unfinished
 from radrefine.progress import ProgressCallback, ignore_progress
+from radrefine.reading import reading
 from radrefine.report.duplicates import AuditPages, gather_audit
 from radrefine.report.gallery import GalleryItem, choose_items
 from radrefine.report.pictures import write_pictures
@@ -104,8 +105,9 @@ def build_report(
         out = out.resolve()
     if out.exists() and not _may_be_replaced(out):
         raise RefinedFolderError(f"{out} holds something else than a report; choose another folder with --out")
-    run = json.loads((refined / "run.json").read_text())
-    source = source or _source_of(run, refined)
+    with reading(refined / "run.json"):
+        run = json.loads((refined / "run.json").read_text())
+        source = source or _source_of(run, refined)
 
     out.parent.mkdir(parents=True, exist_ok=True)
     # Built aside and moved into place, so that an interrupted run leaves the old report whole.
@@ -150,24 +152,20 @@ def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
         raise RefinedFolderError(
             f"{refined} is not a refined folder, it lacks manifest.parquet; make one with: radrefine clean --src IMAGES"
         )
-    missing = set(MANIFEST_COLUMNS) - set(pq.read_schema(manifest_file).names)
-    if missing:
-        raise RefinedFolderError(
-            f"{manifest_file} lacks the columns {', '.join(sorted(missing))}; run radrefine clean again"
-        )
-    # Hashes of a million images would take most of the memory, and no page shows them.
-    manifest = pd.read_parquet(manifest_file, columns=list(_SHOWN_COLUMNS))
-    findings_file, failures_file = refined / "findings.parquet", refined / "failures.csv"
+    with reading(manifest_file):
+        missing = set(MANIFEST_COLUMNS) - set(pq.read_schema(manifest_file).names)
+        if missing:
+            raise RefinedFolderError(
+                f"{manifest_file} lacks the columns {', '.join(sorted(missing))}; run radrefine clean again"
+            )
+        # Hashes of a million images would take most of the memory, and no page shows them.
+        manifest = pd.read_parquet(manifest_file, columns=list(_SHOWN_COLUMNS))
     shown = [name for name in FINDING_COLUMNS if name != "detector"]
-    return {
-        "manifest": manifest,
-        "findings": pd.read_parquet(findings_file, columns=shown)
-        if findings_file.is_file()
-        else pd.DataFrame(columns=shown),
-        "failures": pd.read_csv(failures_file, dtype=str, keep_default_na=False)
-        if failures_file.is_file()
-        else pd.DataFrame(columns=FAILURE_COLUMNS),
-    }
+    with reading(refined / "findings.parquet"):
+        findings = pd.read_parquet(refined / "findings.parquet", columns=shown)
+    with reading(refined / "failures.csv"):
+        failures = pd.read_csv(refined / "failures.csv", dtype=str, keep_default_na=False)[list(FAILURE_COLUMNS)]
+    return {"manifest": manifest, "findings": findings, "failures": failures}
 
 
 def _source_of(run: dict[str, Any], refined: Path) -> Path | None:

@@ -9,8 +9,11 @@ from typing import Any, Final
 import pandas as pd
 
 from radrefine.fingerprints import file_sha256
+from radrefine.reading import reading
 from radrefine.report.pictures import copy_picture
 
+_REMEDY: Final = "run radrefine audit again"
+_TOLD: Final = ("exact_duplicates", "near_duplicate_pairs", "label_conflicts")
 MOST: Final = 200
 """Sets or pairs of each sort that the pages show; the tables of the audit hold them all."""
 _MOST_OF_A_SET: Final = 6
@@ -65,9 +68,12 @@ def gather_audit(refined: Path, out: Path) -> AuditPages | None:
     folder = refined / "audit"
     if not (folder / "audit.json").is_file():
         return None
-    facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-    near = _table(folder / "near_duplicates.csv")
-    sets = [*_conflicts(folder, near), *_exact(folder), *_near(near)]
+    with reading(folder / "audit.json", _REMEDY):
+        facts = dict(json.loads((folder / "audit.json").read_text(encoding="utf-8")))
+        facts |= {name: int(facts[name]) for name in _TOLD}
+    with reading(folder, _REMEDY):
+        near = _table(folder / "near_duplicates.csv")
+        sets = [*_conflicts(folder, near), *_exact(folder), *_near(near)]
     pictures: dict[str, str] = {}
     for alike in sets:
         for image in alike.images:

@@ -184,6 +184,7 @@ def clean_one(settings: Settings, task: Task) -> Outcome:
             outcome = _refine(settings, task, data, sha256, header)
         else:
             outcome = _pass_on(settings, task, data, sha256, header, "copied")
+            remove(f"{settings.out}/masks/{task.path}")  # of a run that took it for ultrasound
     except (ImageError, MemoryError, RecursionError) as error:
         outcome = failed(settings, task, stage, str(error) or type(error).__name__)
     except OSError as error:

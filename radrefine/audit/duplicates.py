@@ -1,5 +1,6 @@
 """Find the images of a refined folder that are the same, or nearly so, and the groups that they form."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from radrefine.audit.collection import has_marks
+from radrefine.audit.collection import IMAGES, has_marks
 from radrefine.audit.confirm import MIN_CORRELATION, confirm_pairs
 from radrefine.audit.hashing import fingerprint_images, load_thumbnails
 from radrefine.audit.neighbours import (
@@ -73,6 +74,8 @@ def find_duplicates(
     candidates = _propose(images.loc[single], single, max_distance)
     involved = np.unique(candidates.pairs)
     stored = fingerprint_images(refined, manifest.iloc[involved], jobs=jobs, stage="compare", progress=progress)
+    damaged = stored["failure"].dropna()
+    images.loc[damaged.index, "failure"] = damaged
     thumbnails = load_thumbnails(refined, images["path"].iloc[involved])
     similar = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs))
     alike = np.flatnonzero(similar >= MIN_THUMBNAIL)
@@ -92,6 +95,8 @@ def describe_images(
 ) -> pd.DataFrame:
     """Put together the fingerprints of every image, decoding those that the manifest knows by their bytes only.
 
+    Of the others it is seen to that they are there.
+
     Returns:
         `Duplicates.images`.
     """
@@ -108,6 +113,9 @@ def describe_images(
         images.loc[unknown, name] = decoded[stored].astype(object)
     images.loc[unknown, "blank"] = decoded["stored_blank"].astype("boolean").fillna(False).astype(bool)
     images["file_sha256"] = images["file_sha256"].fillna(decoded["stored_sha256"])
+    trusted = images["path"][~unknown & images["failure"].isna()]
+    gone = trusted[~trusted.map(lambda path: os.path.exists(f"{refined}/{IMAGES}/{path}")).astype(bool)]  # noqa: PTH110
+    images.loc[gone.index, "failure"] = f"missing in {IMAGES}/; run radrefine clean again"
     return images
 
 

@@ -95,13 +95,14 @@ def load_thumbnails(refined: Path, paths: pd.Series) -> NDArray[np.uint8]:
         (N, 32, 32) uint8 grey, stored images shrunk; zeros where an image could not be decoded.
     """
     result = np.zeros((len(paths), THUMBNAIL_SIZE, THUMBNAIL_SIZE), np.uint8)
-    position = pd.Series(np.arange(len(paths)), index=paths.to_numpy())
+    wanted = pd.Index(paths)  # hashed once, not for each batch
     for batch in _table(refined).batches(["path", "thumbnail"]):
         rows = batch.to_pandas().dropna()
-        rows = rows[rows["path"].isin(position.index)]
-        if len(rows):
-            data = np.frombuffer(b"".join(rows["thumbnail"]), np.uint8)
-            result[position[rows["path"]]] = data.reshape(-1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+        position = wanted.get_indexer(rows["path"])
+        there = position >= 0
+        if there.any():
+            data = np.frombuffer(b"".join(rows["thumbnail"][there]), np.uint8)
+            result[position[there]] = data.reshape(-1, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     return result
 
 

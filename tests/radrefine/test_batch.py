@@ -1,6 +1,7 @@
 """A collection is cleaned completely, in any way of running, and an interrupted run goes on where it stopped."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -307,6 +309,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
+
+
+def test_no_mask_stays_of_an_image_that_is_only_copied_now(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(damaged=False), tmp_path / "out"
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(20, 90, (96, 128), np.uint8), (0, 0), 2)
+    cv2.imwrite(str(source / "US" / "thyroid" / "0.png"), cv2.putText(image, "LIVER", (20, 60), 0, 0.5, 255, 1))
+    clean_collection(source, out, HERE)
+    assert list((out / "masks").rglob("*.png"))
+    clean_collection(source, out, dataclasses.replace(HERE, layout="imagefolder", modality="CT"))
+    assert not list((out / "masks").rglob("*.png"))
 
 
 def test_worker_killed_once_costs_nothing(make_collection: Make, tmp_path: Path) -> None:

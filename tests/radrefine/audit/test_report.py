@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from radrefine.audit import audit_collection
 from radrefine.errors import RefinedFolderError
 from radrefine.images import encode_png
 from radrefine.report.duplicates import gather_audit
+from radrefine.split import SplitOptions, split_collection
 from tests.radrefine.pictures import brighter, scene, smaller, with_calipers
 from tests.radrefine.refined import write_refined
 
@@ -53,6 +55,22 @@ def test_facts_count_what_was_planted(out: Path) -> None:
     assert facts["label_conflicts"] == 2
     assert facts["comparisons_left_out"] == 0
     assert facts["taxonomy"] == {}
+
+
+def test_stored_images_that_are_gone_or_damaged_are_unreadable(refined: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "refined"
+    shutil.copytree(refined, folder, ignore=shutil.ignore_patterns("audit"))
+    gone, cut = folder / "images" / "US/breast/7.png", folder / "images" / "US/breast/marked.png"
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:200])
+    audit_collection(folder)
+
+    assert json.loads((folder / "audit" / "audit.json").read_text())["unreadable"] == 4
+    unusable = pd.read_csv(folder / "audit" / "unusable.csv").set_index("path")
+    assert "missing in images/" in str(unusable.loc["US/breast/7.png"].to_dict())
+    assert "US/breast/marked.png" in unusable.index
+    summary = split_collection(folder, tmp_path / "split", SplitOptions(ratios="2:1:1"))
+    assert summary.facts["left_out"]["unreadable"] == 4
 
 
 def test_exact_duplicates_tell_bytes_from_pixels(out: Path) -> None:

@@ -11,7 +11,7 @@ from radrefine.clean_options import CleanOptions
 from radrefine.correction_index import Corrections
 from radrefine.errors import ImageError
 from radrefine.journal import Journal, Known, is_written
-from radrefine.members import HeldBytes, Refusal
+from radrefine.members import FrameLocator, HeldBytes, Locator, Refusal
 from radrefine.review import Review
 from radrefine.work import Task, refine_recipe, refined_name
 
@@ -80,14 +80,14 @@ class Agenda:
     def chunks(self) -> Iterator[list[Task]]:
         """Yield what there is to do, in pieces of like work."""
         chunk: list[Task] = []
-        work = size = 0
+        work, room = 0, _Room()
         for task in self._tasks():
+            if chunk and (work >= _CHUNK_WORK or not room.takes(task.locator)):
+                yield chunk
+                chunk, work, room = [], 0, _Room()
             chunk.append(task)
             work += _REFINE_WORK if task.refine else 1
-            size += _held(task.locator)
-            if work >= _CHUNK_WORK or size >= _CHUNK_BYTES:
-                yield chunk
-                chunk, work, size = [], 0, 0
+            room.take(task.locator)
         if chunk:
             yield chunk
 
@@ -127,7 +127,7 @@ class Agenda:
     def _portions(self) -> Iterator[list[tuple[int, Entry]]]:
         """Yield the images with their places in the source, some at a time, and note what is refused."""
         portion: list[tuple[int, Entry]] = []
-        images = size = 0
+        images, room = 0, _Room()
         limit = self._options.limit
         for position, found in enumerate(self._catalog.entries()):
             if isinstance(found, Refusal):
@@ -137,11 +137,11 @@ class Agenda:
             if limit is not None and images >= limit:
                 break
             images += 1
-            portion.append((position, found))
-            size += _held(found.locator)
-            if len(portion) >= _PORTION or size >= _CHUNK_BYTES:
+            if portion and (len(portion) >= _PORTION or not room.takes(found.locator)):
                 yield portion
-                portion, size = [], 0
+                portion, room = [], _Room()
+            portion.append((position, found))
+            room.take(found.locator)
         if portion:
             yield portion
 
@@ -186,5 +186,27 @@ def _refined_path(entry: Entry) -> str:
     return refined_name(entry.path) if entry.modality == "US" else entry.path
 
 
-def _held(locator: object) -> int:
-    return len(locator.data) if isinstance(locator, HeldBytes) else 0
+class _Room:
+    """What images may bring along of bytes that had to be read while listing; frames of one file share them."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._last: HeldBytes | None = None
+
+    def takes(self, locator: Locator) -> bool:
+        """Tell whether there is room for an image."""
+        held = _held(locator)
+        return held is None or held is self._last or self._size < _CHUNK_BYTES
+
+    def take(self, locator: Locator) -> None:
+        """Count an image."""
+        held = _held(locator)
+        if held is not None and held is not self._last:
+            self._size += len(held.data)
+            self._last = held
+
+
+def _held(locator: Locator) -> HeldBytes | None:
+    while isinstance(locator, FrameLocator):
+        locator = locator.file
+    return locator if isinstance(locator, HeldBytes) else None

@@ -8,6 +8,7 @@ import io
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.errors import ImageError, MissingExtraError
-from radrefine.images import DEFAULT_MAX_PIXELS, encode_png
+from radrefine.images import DEFAULT_MAX_PIXELS
+from radrefine.members import DEFAULT_MAX_BYTES
 from radrefine.records import Image
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ MOST_FRAMES: Final = 10_000
 """Frames of one file above which it is refused; the longest cine loops have some thousand."""
 
 _MOST_COLOUR_BITS: Final = 8
+_META_START: Final = 132
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_INFLATED_AT_ONCE: Final = 2**24
 # `warnings.catch_warnings` changes the whole process, so only one thread may be inside it.
 _LOCK: Final = threading.Lock()
 
@@ -40,13 +45,47 @@ def count_frames(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> int:
         ImageError: It is no DICOM file, holds no pictures, or more or larger ones than allowed.
         MissingExtraError: The extra `dicom` is not installed.
     """
-    return _frames_of(_header(data), max_pixels)
+    return _frames_of(_parse(data, pixels=False), max_pixels)
+
+
+class DicomFile:
+    """A DICOM file whose frames can be decoded, parsed once for all of them.
+
+    Args:
+        data: The whole file.
+        max_pixels: Rows times columns above which it is refused.
+
+    Attributes:
+        frames: How many there are.
+
+    Raises:
+        ImageError: See `count_frames`.
+        MissingExtraError: The extra `dicom` is not installed.
+    """
+
+    def __init__(self, data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+        self.frames = _frames_of(_parse(data, pixels=False), max_pixels)
+        self._dataset = _parse(data, pixels=True)
+
+    def read(self, index: int) -> Image:
+        """Decode one frame; see `read_frame`."""
+        if not 0 <= index < self.frames:
+            raise ImageError(f"frame {index} is not in the file, which holds {self.frames}")
+        try:
+            with _LOCK, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # remarks on odd headers; what matters becomes an error below
+                return _decode(self._dataset, index)
+        except (MemoryError, ImageError):
+            raise
+        except Exception as error:  # pydicom and its decoders let many kinds of error out of damaged pixels
+            raise ImageError(f"frame {index} cannot be decoded: {_first_line(error)}") from None
 
 
 def read_frames(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Image]:
     """Yield the frames of a DICOM file in their order; see `read_frame`."""
-    for index in range(count_frames(data, max_pixels=max_pixels)):
-        yield read_frame(data, index, max_pixels=max_pixels)
+    file = DicomFile(data, max_pixels=max_pixels)
+    for index in range(file.frames):
+        yield file.read(index)
 
 
 def read_frame(data: bytes, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
@@ -68,22 +107,7 @@ def read_frame(data: bytes, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         ImageError: See `count_frames`; also where the pixels cannot be decoded.
         MissingExtraError: The extra `dicom` is not installed.
     """
-    header = _header(data)
-    if not 0 <= index < _frames_of(header, max_pixels):
-        raise ImageError(f"frame {index} is not in the file, which holds {_frames_of(header, max_pixels)}")
-    try:
-        with _LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on odd headers; what matters becomes an error below
-            return _decode(_pydicom().dcmread(io.BytesIO(data)), index)
-    except (MemoryError, ImageError):
-        raise
-    except Exception as error:  # pydicom and its decoders let many kinds of error out of damaged pixels
-        raise ImageError(f"frame {index} cannot be decoded: {_first_line(error)}") from None
-
-
-def read_as_png(data: bytes, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
-    """Return one frame as the bytes of a PNG file; see `read_frame`."""
-    return encode_png(read_frame(data, index, max_pixels=max_pixels))
+    return DicomFile(data, max_pixels=max_pixels).read(index)
 
 
 def _pydicom() -> Any:
@@ -94,14 +118,37 @@ def _pydicom() -> Any:
     return pydicom
 
 
-def _header(data: bytes) -> "Dataset":
+def _parse(data: bytes, *, pixels: bool) -> "Dataset":
     pydicom = _pydicom()
     try:
         with _LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+            _refuse_bomb(data)
+            return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+    except (MemoryError, ImageError):
+        raise
     except Exception as error:  # damaged headers let many kinds of error out
         raise ImageError(f"not a DICOM file: {_first_line(error)}") from None
+
+
+def _refuse_bomb(data: bytes) -> None:
+    """Refuse a file of the deflated syntax that unpacks to more than a file may hold: pydicom unpacks all of it."""
+    if _DEFLATED not in data:
+        return
+    from pydicom.filereader import read_dataset
+
+    file = io.BytesIO(data)
+    file.seek(_META_START)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    if str({element.keyword: element.value for element in meta}.get("TransferSyntaxUID")) != _DEFLATED.decode():
+        return
+    packed, unpacked = data[file.tell() :], 0
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    while packed:
+        unpacked += len(inflater.decompress(packed, _INFLATED_AT_ONCE))
+        if unpacked > DEFAULT_MAX_BYTES:
+            raise ImageError(f"it unpacks to more than the {DEFAULT_MAX_BYTES:,} bytes allowed")
+        packed = inflater.unconsumed_tail
 
 
 def _frames_of(header: "Dataset", max_pixels: int) -> int:

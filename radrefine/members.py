@@ -3,13 +3,14 @@
 import os
 import re
 import struct
+import threading
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from radrefine.errors import ImageError
-from radrefine.images import DEFAULT_MAX_PIXELS
+from radrefine.images import DEFAULT_MAX_PIXELS, encode_png
 
 DEFAULT_MAX_BYTES: Final = 256 * 2**20
 """Size of one member above which it is refused."""
@@ -25,6 +26,9 @@ UNREAD_SUFFIXES: Final = (
 
 NO_SUFFIX: Final = "/"
 """Stands among suffixes for names that have none, as those of DICOM files on discs."""
+
+# The DICOM file that a thread read last, while frames of it are left.
+_LAST: Final = threading.local()
 
 _LONGEST_NAME: Final = 250
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
@@ -117,10 +121,7 @@ def read_bytes(locator: Locator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes
     if isinstance(locator, ZipLocator):
         return _read_zip(locator)
     if isinstance(locator, FrameLocator):
-        from radrefine.dicom import read_as_png
-
-        data = read_bytes(locator.file, max_bytes=max_bytes)
-        return read_as_png(data, locator.frame, max_pixels=locator.max_pixels)
+        return _read_frame(locator, max_bytes)
     return locator.data
 
 
@@ -187,6 +188,21 @@ def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
     own = name.rpartition("/")[2]
     ends = name.lower().endswith(suffixes) or (NO_SUFFIX in suffixes and "." not in own)
     return ends and not own.startswith(".")
+
+
+def _read_frame(place: FrameLocator, max_bytes: int) -> bytes:
+    """Return a frame as a PNG file; those of one file follow each other, so that it is kept open until its last."""
+    from radrefine.dicom import DicomFile
+
+    stamp = None if isinstance(place.file, HeldBytes | FrameLocator) else archive_stamp(Path(place.file.path))
+    key = (place.file, stamp, place.max_pixels, max_bytes)
+    file: DicomFile | None = _LAST.file if getattr(_LAST, "key", None) == key else None
+    _LAST.key = _LAST.file = None
+    if file is None:
+        file = DicomFile(read_bytes(place.file, max_bytes=max_bytes), max_pixels=place.max_pixels)
+    if place.frame + 1 < file.frames:
+        _LAST.key, _LAST.file = key, file
+    return encode_png(file.read(place.frame))
 
 
 def _read_range(path: str, offset: int, size: int | None, max_bytes: int) -> bytes:

@@ -61,7 +61,7 @@ def locked(out: Path) -> Iterator[None]:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
             raise RefinedFolderError(
-                f"another run is writing to {out}; wait until it ends, or choose another folder with --out"
+                f"another run is writing to {out}; wait until it ends, or name another folder"
             ) from None
         yield
 

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from radrefine.files import atomic_path
+from radrefine.reading import reading
 
 _ROWS_PER_BATCH = 4096
+_REMEDY = "remove it and run the same command again, which does anew what it told of"
 
 
 class GrowingTable:
@@ -35,6 +37,11 @@ class GrowingTable:
         with atomic_path(self._parts / name) as temporary:
             pq.write_table(rows.cast(self.schema), temporary, compression="zstd")
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether there is something to merge."""
+        return self._parts.is_dir()
+
     def merge(self) -> None:
         """Append the parts to the file, a batch at a time, and remove them."""
         parts = sorted(self._parts.glob("[0-9]*.parquet")) if self._parts.is_dir() else []
@@ -43,18 +50,24 @@ class GrowingTable:
         known = [self.place] if self.place.exists() else []
         with atomic_path(self.place) as temporary, pq.ParquetWriter(temporary, self.schema, compression="zstd") as out:
             for source in known + parts:
-                for batch in pq.ParquetFile(source).iter_batches(_ROWS_PER_BATCH):
+                for batch in _batches(source):
                     out.write_batch(batch)
         shutil.rmtree(self._parts)
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the merged rows, some thousand at a time; none where nothing has been merged yet."""
         if self.place.exists():
-            yield from pq.ParquetFile(self.place).iter_batches(_ROWS_PER_BATCH, columns=columns)
+            yield from _batches(self.place, columns)
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """Read the merged rows; an empty table where nothing has been merged yet."""
         if not self.place.exists():
             empty = self.schema.empty_table()
             return empty if columns is None else empty.select(columns)
-        return pq.read_table(self.place, columns=columns)
+        with reading(self.place, _REMEDY):
+            return pq.read_table(self.place, columns=columns)
+
+
+def _batches(source: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    with reading(source, _REMEDY):
+        yield from pq.ParquetFile(source).iter_batches(_ROWS_PER_BATCH, columns=columns)

@@ -23,6 +23,7 @@ from radrefine.fingerprints import (
     thumbnail,
 )
 from radrefine.images import decode_image
+from radrefine.outputs import locked
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
 FINGERPRINTS: Final = "fingerprints.parquet"
@@ -72,15 +73,19 @@ def fingerprint_images(
     Returns:
         A row per row of `rows`, in their order and with their index: path, version, stored_sha256 (of the file),
         stored_pixel_sha256, stored_phash, stored_blank and failure; `load_thumbnails` loads the rest.
+
+    Raises:
+        RefinedFolderError: Another run is writing to the folder, or what an earlier one wrote there is damaged.
     """
     wanted = pd.Series(_versions(refined, rows).to_numpy(), index=rows["path"].to_numpy())
     table = _table(refined)
-    table.merge()
-    missing = _missing(table, wanted)
-    if missing:
-        work = [(path, wanted[path], refined / IMAGES / path) for path in missing]
-        _fingerprint_all(table, work, jobs, stage, progress)
-        table.merge()
+    if table.has_parts or _missing(table, wanted):
+        # Two runs at a time would merge and remove each other's parts.
+        with locked(refined):
+            table.merge()
+            work = [(path, wanted[path], refined / IMAGES / path) for path in _missing(table, wanted)]
+            _fingerprint_all(table, work, jobs, stage, progress)
+            table.merge()
     return _read_wanted(table, wanted).reindex(rows["path"]).reset_index().set_index(rows.index)
 
 

@@ -1,22 +1,26 @@
 """DICOM files: frames in order, colours and greys as they are shown, sizes bounded, and the way through clean."""
 
 import io
+import struct
 import sys
+import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from radrefine import cleaning
+from radrefine import agenda, cleaning, dicom
 from radrefine.batch import clean_collection
 from radrefine.clean_options import CleanOptions
 from radrefine.dicom import count_frames, read_frame, read_frames
 from radrefine.errors import ImageError, MissingExtraError, SourceError
 from radrefine.images import decode_image
-from radrefine.members import Member
+from radrefine.members import FileLocator, FrameLocator, Member, read_bytes
 from radrefine.progress import Progress
 from radrefine.sources import open_members
+from radrefine.work import clean_chunk
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -150,6 +154,76 @@ def test_real_files_give_the_known_pictures(shared_data: Path, name: str) -> Non
 def test_what_cannot_be_read_is_refused_by_name(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_frame(data, 2)
+
+
+def _deflated(data: bytes) -> bytes:
+    """Return an uncompressed DICOM file in the deflated syntax."""
+    plain, packed = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99"
+    place = data.index(plain)
+    start = 144 + struct.unpack_from("<L", data, 140)[0]
+    inflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    meta = data[: place - 2] + struct.pack("<H", len(packed)) + packed + data[place + len(plain) : start]
+    return (
+        meta[:140]
+        + struct.pack("<L", len(meta) - 144)
+        + meta[144:]
+        + inflater.compress(data[start:])
+        + inflater.flush()
+    )
+
+
+def test_a_deflated_file_is_read_and_a_bomb_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (3, 40, 60), np.uint8)
+    data = _deflated(_dicom(stack))
+    np.testing.assert_array_equal(np.stack(list(read_frames(data))), stack)
+    monkeypatch.setattr(dicom, "DEFAULT_MAX_BYTES", 4000)
+    with pytest.raises(ImageError, match="unpacks to more than the 4,000 bytes"):
+        count_frames(data)
+
+
+def test_a_file_is_opened_once_for_the_frames_that_follow_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    class Counted(dicom.DicomFile):
+        def __init__(self, data: bytes, **more: int) -> None:
+            opened.append(len(data))
+            super().__init__(data, **more)
+
+    monkeypatch.setattr(dicom, "DicomFile", Counted)
+    stack = np.arange(5 * 48, dtype=np.uint8).reshape(5, 6, 8)
+    file = tmp_path / "a.dcm"
+    file.write_bytes(_dicom(stack))
+    places = [FrameLocator(FileLocator(str(file)), number) for number in range(5)]
+    for number in (0, 1, 2, 3, 4):
+        np.testing.assert_array_equal(decode_image(read_bytes(places[number])), stack[number])
+    assert len(opened) == 1
+    read_bytes(places[3])  # the file was let go after its last frame
+    assert len(opened) == 2
+    file.write_bytes(_dicom(stack[:, :, :4] + 1))
+    np.testing.assert_array_equal(decode_image(read_bytes(places[4])), stack[4, :, :4] + 1)
+    assert len(opened) == 3
+
+
+def test_files_from_a_packed_archive_are_handed_out_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
+        for number in range(6):
+            data = _dicom(np.full((3, 40, 60), number, np.uint8))
+            info = tarfile.TarInfo(f"CT/chest/{number}.dcm")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    monkeypatch.setattr(agenda, "_CHUNK_BYTES", 10_000)  # a file has 7,200 and a header
+    pieces: list[list[str]] = []
+    monkeypatch.setattr(
+        cleaning,
+        "clean_chunk",
+        lambda settings, tasks: pieces.append([t.path for t in tasks]) or clean_chunk(settings, tasks),
+    )
+    clean_collection(tmp_path / "set.tar.gz", tmp_path / "out", CleanOptions(jobs=1, backend="threading"))
+    assert [len(piece) for piece in pieces] == [6, 6, 6]
 
 
 def test_a_missing_extra_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

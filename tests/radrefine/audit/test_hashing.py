@@ -5,7 +5,9 @@ import pytest
 
 from radrefine.audit import hashing, load_manifest
 from radrefine.audit.hashing import FINGERPRINTS, fingerprint_images, load_thumbnails
+from radrefine.errors import RefinedFolderError
 from radrefine.fingerprints import perceptual_hash, pixel_sha256, thumbnail
+from radrefine.outputs import locked
 from tests.radrefine.pictures import scene
 from tests.radrefine.refined import write_refined
 
@@ -107,3 +109,20 @@ def test_a_missing_file_is_a_failure_and_is_tried_again(refined: Path) -> None:
     place.write_bytes(data)
 
     assert fingerprint_images(refined, rows)["failure"].notna().sum() == 1
+
+
+def test_two_runs_do_not_work_on_the_same_fingerprints(refined: Path) -> None:
+    rows = load_manifest(refined)
+    with locked(refined), pytest.raises(RefinedFolderError, match="another run is writing"):
+        fingerprint_images(refined, rows)
+    fingerprint_images(refined, rows[rows["path"] != "CT/chest/bad.png"])
+    with locked(refined):  # what is known is only read
+        assert len(fingerprint_images(refined, rows.iloc[3:6])) == 3
+
+
+def test_damaged_fingerprints_are_named(refined: Path) -> None:
+    rows = load_manifest(refined)
+    fingerprint_images(refined, rows)
+    (refined / FINGERPRINTS).write_bytes((refined / FINGERPRINTS).read_bytes()[:-20])
+    with pytest.raises(RefinedFolderError, match=rf"{FINGERPRINTS} cannot be read .* remove it"):
+        fingerprint_images(refined, rows)

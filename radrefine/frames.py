@@ -22,6 +22,13 @@ from radrefine.members import (
 _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
 _HEAD: Final = _PREAMBLE + len(_MAGIC)
+# What images that are read begin with, but for BMP, whose two letters begin texts as well.
+_IMAGES: Final = {
+    b"\x89PNG\r\n\x1a\n": ("PNG", ".png"),
+    b"\xff\xd8\xff": ("JPEG", ".jpg"),
+    b"II*\0": ("TIFF", ".tif"),
+    b"MM\0*": ("TIFF", ".tif"),
+}
 
 
 class Listing(Protocol):
@@ -57,8 +64,9 @@ class FrameSource:
             elif has_suffix(found.path, DICOM_SUFFIXES):
                 yield from self._frames(found)
             elif has_suffix(found.path, (NO_SUFFIX,)):
-                if _is_dicom(found):
-                    yield Refusal(found.path, "a DICOM file without the suffix .dcm; rename such files")
+                kind = _kind_of(found)
+                if kind is not None:
+                    yield Refusal(found.path, f"a {kind[0]} file without the suffix {kind[1]}; rename such files")
             else:
                 yield Refusal(found.path, "no format that is read; expected PNG, JPEG, TIFF, BMP or DICOM: convert it")
 
@@ -78,9 +86,12 @@ class FrameSource:
             yield Member(f"{file.path}/{index:04d}.png", file.size // frames, f"{file.stamp}:{index}", place)
 
 
-def _is_dicom(file: Member) -> bool:
-    """Tell by its first bytes whether a file without a suffix is a DICOM file; what cannot be read is none."""
+def _kind_of(file: Member) -> tuple[str, str] | None:
+    """Tell by its first bytes what a file without a suffix is, and the suffix it should have; None for no image."""
     try:
-        return read_head(file.locator, _HEAD)[_PREAMBLE:] == _MAGIC
+        head = read_head(file.locator, _HEAD)
     except (ImageError, OSError):
-        return False
+        return None
+    if head[_PREAMBLE:] == _MAGIC:
+        return "DICOM", ".dcm"
+    return next((kind for magic, kind in _IMAGES.items() if head.startswith(magic)), None)

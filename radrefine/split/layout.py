@@ -1,5 +1,6 @@
 """Lay a split out as an ImageFolder of links, for tools that want one."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from radrefine.schema import SPLITS
 
 IMAGEFOLDER = "imagefolder"
 _UNFINISHED = f".{IMAGEFOLDER}.part"
+_LONGEST_NAME = 255
 
 
 def link_images(folder: Path, root: Path, images: pd.DataFrame) -> Path:
@@ -66,7 +68,16 @@ def remove_links(folder: Path) -> None:
 
 
 def _name_links(images: pd.DataFrame) -> pd.Series:
-    """Return the file's own name where it is the only one of its class and part, else its whole path in one name."""
+    """Return the file's own name where it is the only one of its class and part, else its whole path in one name.
+
+    Where that is no name of its own either, or too long for one, a digest of the path is.
+    """
     base = images["path"].str.rpartition("/")[2]
-    alone = ~pd.DataFrame({"part": images["part"], "label": images["label"], "base": base}).duplicated(keep=False)
-    return base.where(alone, images["path"].str.replace("/", "__"))
+    names = base.where(_alone(images, base), images["path"].str.replace("/", "__"))
+    digests = images["path"].map(lambda path: hashlib.sha256(path.encode()).hexdigest()[:16] + Path(path).suffix)
+    fits = names.map(lambda name: len(name.encode()) <= _LONGEST_NAME)
+    return names.where(_alone(images, names) & fits, digests)
+
+
+def _alone(images: pd.DataFrame, names: pd.Series) -> pd.Series:
+    return ~pd.DataFrame({"part": images["part"], "label": images["label"], "name": names}).duplicated(keep=False)

@@ -95,16 +95,18 @@ def test_pictures_of_other_formats_are_refused_not_passed_over(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("make", [make_folder, make_tar, make_tar_gz, make_zip])
-def test_dicom_files_without_a_suffix_are_refused_not_passed_over(
+def test_dicom_files_and_images_without_a_suffix_are_refused_not_passed_over(
     make: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(FILES, "US/IM_0001", bytes(128) + b"DICM" + bytes(40))
+    monkeypatch.setitem(FILES, "US/IM_0002", b"\x89PNG\r\n\x1a\n" + bytes(40))
     monkeypatch.setitem(FILES, "US/README", b"words")
     monkeypatch.setitem(FILES, "US/VERSION", bytes(400))
     source = open_members(make(tmp_path))
     refused = [found for found in source.members() if isinstance(found, Refusal)]
     assert [(found.path, found.reason) for found in refused] == [
-        ("US/IM_0001", "a DICOM file without the suffix .dcm; rename such files")
+        ("US/IM_0001", "a DICOM file without the suffix .dcm; rename such files"),
+        ("US/IM_0002", "a PNG file without the suffix .png; rename such files"),
     ]
 
 

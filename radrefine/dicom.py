@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from radrefine.errors import ImageError, MissingExtraError
 from radrefine.images import DEFAULT_MAX_PIXELS
-from radrefine.members import DEFAULT_MAX_BYTES
 from radrefine.records import Image
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ _MOST_COLOUR_BITS: Final = 8
 _META_START: Final = 132
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _INFLATED_AT_ONCE: Final = 2**24
+# As large as a file may be that is not deflated.
+_MOST_INFLATED: Final = 256 * 2**20
 # `warnings.catch_warnings` changes the whole process, so only one thread may be inside it.
 _LOCK: Final = threading.Lock()
 
@@ -146,8 +147,8 @@ def _refuse_bomb(data: bytes) -> None:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     while packed:
         unpacked += len(inflater.decompress(packed, _INFLATED_AT_ONCE))
-        if unpacked > DEFAULT_MAX_BYTES:
-            raise ImageError(f"it unpacks to more than the {DEFAULT_MAX_BYTES:,} bytes allowed")
+        if unpacked > _MOST_INFLATED:
+            raise ImageError(f"it unpacks to more than the {_MOST_INFLATED:,} bytes allowed")
         packed = inflater.unconsumed_tail
 
 

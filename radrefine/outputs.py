@@ -8,15 +8,18 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from radrefine.errors import RefinedFolderError
+from radrefine.images import DEFAULT_MAX_PIXELS
+from radrefine.members import DEFAULT_MAX_BYTES
 
 STATE: Final = ".radrefine"
 """Folder inside a refined folder that holds what a later run needs."""
@@ -43,6 +46,22 @@ def refuse_unfinished(out: Path) -> None:
     """Raise RefinedFolderError where the last run did not finish: its tables may be of other images."""
     if (out / STATE / JOURNAL).exists():
         raise RefinedFolderError(f"the last radrefine clean of {out} did not finish; run the same command again")
+
+
+class Bounds(NamedTuple):
+    """Bytes of a file, and pixels of an image, above which it is refused."""
+
+    max_bytes: int = DEFAULT_MAX_BYTES
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+
+def bounds_of(refined: Path) -> Bounds:
+    """Return the bounds under which images came into a refined folder; where `run.json` does not tell, the usual."""
+    try:
+        known = json.loads((refined / "run.json").read_text())["configuration"]
+        return Bounds(int(known["max_bytes"]), int(known["max_pixels"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Bounds()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from radrefine.errors import ImageError, RefinedFolderError, SourceError
 from radrefine.files import atomic_path
 from radrefine.fingerprints import file_sha256
 from radrefine.images import decode_image
-from radrefine.outputs import refuse_unfinished
+from radrefine.outputs import bounds_of, refuse_unfinished
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.reading import reading
 from radrefine.sources import read_bytes
@@ -55,19 +55,20 @@ def write_removals(
     wanted = _refined_images(folder)
     failures: list[tuple[str, str]] = []
     images = 0
+    most_bytes, most_pixels = bounds = bounds_of(folder)
     with atomic_path(archive) as path, zipfile.ZipFile(path, "w") as packed:
         # Only what was refined is read, so that links lead nowhere new.
-        for entry in open_source(source, layout="imagefolder", follow_links=True).entries():
+        for entry in open_source(source, layout="imagefolder", follow_links=True, **bounds._asdict()).entries():
             name = refined_name(entry.path)
             if not isinstance(entry, Entry) or name not in wanted:
                 continue
             try:
-                data = read_bytes(entry.locator)
+                data = read_bytes(entry.locator, max_bytes=most_bytes)
                 if file_sha256(data) != wanted.pop(name):
                     raise ImageError("the file changed since it was refined; run radrefine clean again")
-                write_correction(
-                    packed, name, decode_image(data), decode_image((folder / "images" / name).read_bytes())
-                )
+                refined_bytes = (folder / "images" / name).read_bytes()
+                before, after = (decode_image(one, max_pixels=most_pixels) for one in (data, refined_bytes))
+                write_correction(packed, name, before, after)
                 images += 1
             except (ImageError, OSError) as error:
                 failures.append((entry.path, str(error)))

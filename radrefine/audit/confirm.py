@@ -21,6 +21,7 @@ from radrefine.audit.growing import GrowingTable
 from radrefine.audit.threads import in_threads
 from radrefine.errors import ImageError
 from radrefine.images import decode_image
+from radrefine.outputs import bounds_of, locked
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.records import Image
 
@@ -110,25 +111,30 @@ def confirm_pairs(
         (M,) float32, -1 to 1; 0 for images that cannot be read.
     """
     table = GrowingTable(refined / CONFIRMATIONS, _SCHEMA)
-    table.merge()
+    if table.has_parts:
+        with locked(refined):
+            table.merge()
     keys = _keys(images, pairs, enough)
     result, known = _look_up(table, keys)
     todo = np.flatnonzero(~known)
-    paths = images["path"].tolist()
+    if not len(todo):
+        return result
+    paths, most = images["path"].tolist(), bounds_of(refined).max_pixels
     unsaved = done = 0
 
     def compare(chunk: NDArray[np.int64]) -> list[float]:
-        return _confirm(refined, paths, chunk, enough)
+        return _confirm(refined, paths, chunk, enough, most)
 
-    for values in in_threads(compare, _chunks(pairs[todo]), jobs):
-        result[todo[done : done + len(values)]] = values
-        done += len(values)
-        if done - unsaved >= _PAIRS_PER_PART or done == len(todo):
-            rows = todo[unsaved:done]
-            _keep(table, keys.iloc[rows].assign(likeness=result[rows]))
-            unsaved = done
-        progress(Progress("confirm", done, len(todo)))
-    table.merge()
+    with locked(refined):  # two runs at a time would merge and remove each other's parts
+        for values in in_threads(compare, _chunks(pairs[todo]), jobs):
+            result[todo[done : done + len(values)]] = values
+            done += len(values)
+            if done - unsaved >= _PAIRS_PER_PART or done == len(todo):
+                rows = todo[unsaved:done]
+                _keep(table, keys.iloc[rows].assign(likeness=result[rows]))
+                unsaved = done
+            progress(Progress("confirm", done, len(todo)))
+        table.merge()
     return result
 
 
@@ -156,8 +162,8 @@ def _chunks(pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         yield pairs[start : start + _PAIRS_PER_CHUNK]
 
 
-def _confirm(refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: float) -> list[float]:
-    pictures = {index: _load(refined, paths[index]) for index in np.unique(pairs).tolist()}
+def _confirm(refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: float, max_pixels: int) -> list[float]:
+    pictures = {index: _load(refined, paths[index], max_pixels) for index in np.unique(pairs).tolist()}
     values = []
     for a, b in pairs.tolist():
         first, second = pictures[a], pictures[b]
@@ -165,11 +171,11 @@ def _confirm(refined: Path, paths: list[str], pairs: NDArray[np.int64], enough: 
     return values
 
 
-def _load(refined: Path, path: str) -> View | None:
+def _load(refined: Path, path: str, max_pixels: int) -> View | None:
     try:
-        image = decode_image((refined / IMAGES / path).read_bytes())
+        image = decode_image((refined / IMAGES / path).read_bytes(), max_pixels=max_pixels)
         mask = refined / MASKS / path
-        replaced = decode_image(mask.read_bytes()) if mask.is_file() else None
+        replaced = decode_image(mask.read_bytes(), max_pixels=max_pixels) if mask.is_file() else None
     except (OSError, ImageError):
         return None
     return shrink(image, replaced)

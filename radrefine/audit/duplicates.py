@@ -40,13 +40,17 @@ class Duplicates:
         components: (N,) int64; equal for images that are linked by bytes, pixels or near-duplicate pairs. Blank and
             unreadable images stand alone.
         max_distance: The distance of perceptual hashes that was searched.
-        cut: Comparisons left out because too many hashes were alike; 0 means that the search was complete.
+        asked_distance: The distance that should have been; more where too many pairs qualified.
+        sure_distance: The distance up to which no pair was overlooked; -1 where some of any distance may have been.
+        cut: Comparisons left out because too many hashes were alike.
     """
 
     images: pd.DataFrame
     pairs: pd.DataFrame
     components: NDArray[np.int64]
     max_distance: int
+    asked_distance: int
+    sure_distance: int
     cut: int
 
 
@@ -87,7 +91,8 @@ def find_duplicates(
     near = near[confirmed]
     pairs = _describe_pairs(images, near, distances[confirmed], correlations[confirmed])
     components = _connect(images, near)
-    return Duplicates(images, pairs, components, candidates.max_distance, candidates.cut)
+    searched = (candidates.max_distance, max_distance, candidates.sure_distance, candidates.cut)
+    return Duplicates(images, pairs, components, *searched)
 
 
 def describe_images(

@@ -23,7 +23,7 @@ from radrefine.fingerprints import (
     thumbnail,
 )
 from radrefine.images import decode_image
-from radrefine.outputs import locked
+from radrefine.outputs import bounds_of, locked
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
 FINGERPRINTS: Final = "fingerprints.parquet"
@@ -46,8 +46,8 @@ _SCHEMA = pa.schema(
 
 Row = dict[str, object]
 
-Work = tuple[str, str, Path]
-"""Path in the manifest, version, place on disk."""
+Work = tuple[str, str, Path, int]
+"""Path in the manifest, version, place on disk, pixels that it may have."""
 
 
 def fingerprint_images(
@@ -83,7 +83,8 @@ def fingerprint_images(
         # Two runs at a time would merge and remove each other's parts.
         with locked(refined):
             table.merge()
-            work = [(path, wanted[path], refined / IMAGES / path) for path in _missing(table, wanted)]
+            most = bounds_of(refined).max_pixels
+            work = [(path, wanted[path], refined / IMAGES / path, most) for path in _missing(table, wanted)]
             _fingerprint_all(table, work, jobs, stage, progress)
             table.merge()
     return _read_wanted(table, wanted).reindex(rows["path"]).reset_index().set_index(rows.index)
@@ -170,13 +171,13 @@ def _fingerprint_chunk(work: list[Work]) -> list[Row]:
     return [_fingerprint(*item) for item in work]
 
 
-def _fingerprint(path: str, version: str, place: Path) -> Row:
+def _fingerprint(path: str, version: str, place: Path, max_pixels: int) -> Row:
     row: Row = dict.fromkeys(_SCHEMA.names)
     row |= {"path": path, "version": version}
     try:
         data = place.read_bytes()
         row["stored_sha256"] = file_sha256(data)
-        image = decode_image(data)
+        image = decode_image(data, max_pixels=max_pixels)
     except OSError as error:
         return row | {"failure": error.strerror or str(error)}
     except ImageError as error:

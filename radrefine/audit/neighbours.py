@@ -4,7 +4,7 @@ Sixty-four bits are cut into eight bands; images whose hashes agree in any two b
 that differ in up to six bits agree in two bands for certain; those that differ in ten still do more often than not.
 Collections of up to 10,000 hashes are small enough to compare every pair instead.
 Work and memory are bounded however the hashes cluster: within a bucket, hashes are sorted and compared with their
-next neighbours only, and where too many pairs qualify the distance is lowered; both are told in the result.
+next neighbours only, and where too many pairs qualify the distance is lowered; all of this is told in the result.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ MOST_PARTNERS: Final = 5
 
 _BANDS = 8
 _TABLES = tuple(combinations(range(_BANDS), 2))
+# So many flipped bits leave two of the bands untouched, wherever they are.
+_SURE_DISTANCE = _BANDS - 2
 
 # Comparisons in all, which sets how many neighbours a hash is compared with: about 50 for a million images.
 _COMPARISONS = 2_000_000_000
@@ -43,12 +45,14 @@ class Candidates:
         pairs: (M, 2) int64, positions of images, the lower one first; sorted, without repeats.
         distances: (M,) uint8, bits that differ.
         max_distance: The distance that was searched; lower than asked where too many pairs qualified.
-        cut: Comparisons left out because a bucket was too full; 0 means that the search was complete.
+        sure_distance: The distance up to which every pair was found; -1 where some of any distance may be missing.
+        cut: Comparisons left out because a bucket was too full, those of two hashes in several tables counted in each.
     """
 
     pairs: NDArray[np.int64]
     distances: NDArray[np.uint8]
     max_distance: int
+    sure_distance: int
     cut: int
 
 
@@ -77,7 +81,7 @@ def find_candidates(
     images = int(owners.max()) + 1 if len(owners) else 1
     if len(hashes) <= few:
         key, distance, max_distance = _search_all(hashes, owners, max_distance, most_pairs, images)
-        return Candidates(np.stack(np.divmod(key, images), axis=1), distance, max_distance, 0)
+        return Candidates(np.stack(np.divmod(key, images), axis=1), distance, max_distance, max_distance, 0)
     bands = _spread_bits(hashes)
     window = max(_FEWEST_NEIGHBOURS, comparisons // max(1, len(hashes) * len(_TABLES)))
     found: dict[str, NDArray] = {"key": np.empty(0, np.int64), "distance": np.empty(0, np.uint8)}
@@ -93,7 +97,7 @@ def find_candidates(
         )
         found = {"key": key, "distance": distance}
     pairs = np.stack(np.divmod(found["key"], images), axis=1)
-    return Candidates(pairs, found["distance"], max_distance, cut)
+    return Candidates(pairs, found["distance"], max_distance, -1 if cut else min(max_distance, _SURE_DISTANCE), cut)
 
 
 def correlate_pairs(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -205,12 +209,12 @@ def _search_table(
         here = here[here + step < len(values)]
         here = here[buckets[here] == buckets[here + step]]
         if not len(here):
-            return np.concatenate(keys), np.concatenate(distances), 0
+            break
         distance = np.bitwise_count(values[here] ^ values[here + step])
         near = distance <= max_distance
         a, b = holders[here[near]], holders[here[near] + step]
         other = a != b
         keys.append((np.minimum(a, b) * images + np.maximum(a, b))[other])
         distances.append(distance[near][other])
-    here = here[here + window + 1 < len(values)]
-    return np.concatenate(keys), np.concatenate(distances), int((buckets[here] == buckets[here + window + 1]).sum())
+    beyond = np.maximum(np.bincount(buckets) - window, 0)
+    return np.concatenate(keys), np.concatenate(distances), int((beyond * np.maximum(beyond - 1, 0) // 2).sum())

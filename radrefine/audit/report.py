@@ -127,6 +127,7 @@ def _facts(
         "groups": len(sizes),
         "largest_group": int(sizes.iloc[0]) if len(sizes) else 0,
         "max_distance": found.max_distance,
+        "sure_distance": found.sure_distance,
         "min_correlation": min_correlation,
         "comparisons_left_out": found.cut,
     }

@@ -1,13 +1,15 @@
 """Turn what was found in a collection into tables of faults, the worst first."""
 
-from itertools import combinations
-from typing import Final
+from collections.abc import Hashable, Iterable
+from itertools import combinations, repeat
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from radrefine.audit.duplicates import Duplicates
 
+_MOST_PAIRED: Final = 20
 CONFLICT_COLUMNS: Final = ("path_a", "label_a", "path_b", "label_b", "kind")
 
 
@@ -39,18 +41,23 @@ def find_conflicts(exact: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         pairs: `Duplicates.pairs`.
 
     Returns:
-        `CONFLICT_COLUMNS`; from each set of equal pixels the first image of each label stands for the others.
+        `CONFLICT_COLUMNS`; from each set of equal pixels the first image of each label stands for the others, and where
+        a set has more than 20 labels, as of a blank card, its first is set against each of the others.
     """
     first = exact.drop_duplicates(["set", "label"])
     first = first[first.duplicated("set", keep=False)]
     rows = [
         (a["path"], a["label"], b["path"], b["label"], "bytes" if a["kind"] == b["kind"] == "bytes" else "pixels")
         for _, same in first.groupby("set", sort=True)
-        for a, b in combinations(same.to_dict("records"), 2)
+        for a, b in _paired(same.to_dict("records"))
     ]
     near = pairs[pairs["label_a"] != pairs["label_b"]].sort_values("correlation", ascending=False, kind="stable")
     told = pd.DataFrame(rows, columns=list(CONFLICT_COLUMNS), dtype=object)
     return pd.concat([told, near[list(CONFLICT_COLUMNS)].astype(object)], ignore_index=True)
+
+
+def _paired(rows: list[dict[Hashable, Any]]) -> Iterable[tuple[dict[Hashable, Any], dict[Hashable, Any]]]:
+    return combinations(rows, 2) if len(rows) <= _MOST_PAIRED else zip(repeat(rows[0]), rows[1:], strict=False)
 
 
 def count_labels(duplicates: Duplicates, fewest: int) -> pd.DataFrame:

@@ -101,6 +101,17 @@ def _blind_spots(rows: pd.DataFrame, duplicates: Duplicates) -> list[str]:
         unknown = int(rows[column].isna().sum())
         if unknown:
             told.append(f"{unknown} images have no {column}")
+    asked, searched, sure = duplicates.asked_distance, duplicates.max_distance, duplicates.sure_distance
+    if searched < asked:
+        told.append(
+            "too many pairs are alike: near-duplicates whose perceptual hashes differ in "
+            f"{searched + 1} to {asked} bits were left out"
+        )
+    if 0 <= sure < searched:
+        told.append(
+            f"in a collection of this size, near-duplicates whose perceptual hashes differ in {sure + 1} to {searched} "
+            "bits may be overlooked"
+        )
     if duplicates.cut:
         told.append(
             f"many perceptual hashes are alike: {duplicates.cut:,} comparisons beyond the nearest neighbours were not "

@@ -176,7 +176,7 @@ def test_a_deflated_file_is_read_and_a_bomb_is_not(monkeypatch: pytest.MonkeyPat
     stack = np.random.default_rng(0).integers(0, 255, (3, 40, 60), np.uint8)
     data = _deflated(_dicom(stack))
     np.testing.assert_array_equal(np.stack(list(read_frames(data))), stack)
-    monkeypatch.setattr(dicom, "DEFAULT_MAX_BYTES", 4000)
+    monkeypatch.setattr(dicom, "_MOST_INFLATED", 4000)
     with pytest.raises(ImageError, match="unpacks to more than the 4,000 bytes"):
         count_frames(data)
 

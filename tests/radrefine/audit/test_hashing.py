@@ -1,5 +1,7 @@
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -7,6 +9,7 @@ from radrefine.audit import hashing, load_manifest
 from radrefine.audit.hashing import FINGERPRINTS, fingerprint_images, load_thumbnails
 from radrefine.errors import RefinedFolderError
 from radrefine.fingerprints import perceptual_hash, pixel_sha256, thumbnail
+from radrefine.images import encode_png
 from radrefine.outputs import locked
 from tests.radrefine.pictures import scene
 from tests.radrefine.refined import write_refined
@@ -118,6 +121,17 @@ def test_two_runs_do_not_work_on_the_same_fingerprints(refined: Path) -> None:
     fingerprint_images(refined, rows[rows["path"] != "CT/chest/bad.png"])
     with locked(refined):  # what is known is only read
         assert len(fingerprint_images(refined, rows.iloc[3:6])) == 3
+
+
+def test_images_that_clean_took_are_not_too_large_here(refined: Path) -> None:
+    rows = load_manifest(refined)
+    width, height = 15_000, 5_000  # above the usual bound
+    (refined / "images" / rows["path"][0]).write_bytes(encode_png(np.zeros((height, width), np.uint8)))
+    assert "pixels allowed" in fingerprint_images(refined, rows.iloc[:1])["failure"][0]
+    run = {"configuration": {"max_bytes": 2**30, "max_pixels": width * height}}
+    (refined / "run.json").write_text(json.dumps(run))
+    (refined / FINGERPRINTS).unlink()
+    assert fingerprint_images(refined, rows.iloc[:1])["failure"].isna().all()
 
 
 def test_damaged_fingerprints_are_named(refined: Path) -> None:

@@ -26,6 +26,7 @@ def test_hashes_up_to_six_bits_apart_are_always_found(bits: list[int], seed: int
 
     found = find_candidates(hashes, np.arange(40), few=0)
 
+    assert found.sure_distance == 6
     assert [7, 31] in found.pairs.tolist()
     assert found.distances[found.pairs.tolist().index([7, 31])] == len(bits)
     assert found.cut == 0
@@ -71,7 +72,15 @@ def test_clustered_hashes_stay_within_the_bounds_and_say_so() -> None:
 
     assert len(found.pairs) <= 5000
     assert found.max_distance < 10
+    assert found.sure_distance == -1
     assert found.cut > 0
+
+
+def test_comparisons_left_out_are_counted() -> None:
+    hashes = np.repeat(random_hashes(1), 100)
+    found = find_candidates(hashes, np.arange(100), comparisons=0, few=0)
+    # Each of the 28 tables holds one bucket, in which a hash meets its next 16 neighbours of 99.
+    assert found.cut == 28 * sum(max(0, 99 - first - 16) for first in range(100))
 
 
 def test_few_clustered_hashes_stay_within_the_bound() -> None:

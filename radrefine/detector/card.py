@@ -11,13 +11,12 @@ from radrefine.detector.calibration import Figures, calibrate, fit_rims, measure
 from radrefine.detector.export import check_export, to_onnx
 from radrefine.detector.network import MarkNetwork, count_parameters
 from radrefine.detector.options import TrainOptions
+from radrefine.detector.state import DETECTOR_FILES
 from radrefine.detector.training import TrainedDetector
 from radrefine.files import write_bytes, write_json, write_text
 from radrefine.marks import DRAWN_KINDS
 
-WEIGHTS_NAME = "mark_detector.onnx"
-CARD_NAME = "card.md"
-BACKGROUNDS_NAME = "backgrounds.csv"
+WEIGHTS_NAME, _, CARD_NAME, BACKGROUNDS_NAME = DETECTOR_FILES
 
 
 def write_detector(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from radrefine.artifacts.learned import WEIGHTS, read_network
 from radrefine.detector.network import MarkNetwork, to_blocks
-from radrefine.detector.state import STATE_FILE, TrainingState
+from radrefine.detector.state import STATE_FILE, TrainingState, read_checkpoint
 from radrefine.errors import UsageError
 
 SHIPPED: Final = "shipped"
@@ -43,7 +43,7 @@ def start_from(start: str, state: TrainingState, images: Tensor) -> None:
     path = Path(start) / STATE_FILE
     if not path.is_file():
         raise UsageError(f"expected the checkpoint of an earlier training in {path}, which does not exist")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = read_checkpoint(path)
     try:
         state.average.load_state_dict(saved["average"])
     except RuntimeError:

@@ -4,7 +4,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from radrefine.files import atomic_path
 
 STATE_FILE: Final = "state.pt"
 METRICS_FILE: Final = "metrics.csv"
+DETECTOR_FILES: Final = ("mark_detector.onnx", "mark_detector.json", "card.md", "backgrounds.csv")
+"""What a finished training writes: weights, settings, card, and the names of the backgrounds."""
+
+_KEYS: Final = ("options", "network", "average", "optimizer", "hardness", "steps", "rounds", "seconds", "earlier")
 
 
 @dataclass(slots=True)
@@ -80,21 +84,42 @@ def restore_state(out: Path, state: TrainingState, options: TrainOptions) -> boo
     """Fill `state` from the checkpoint in `out`, and return whether there is one.
 
     Raises:
-        UsageError: The checkpoint is of other options.
+        UsageError: The checkpoint is of other options or another network, or damaged; or there is none, and `out` holds
+            files that a training would write over.
     """
     path = out / STATE_FILE
     if not path.is_file():
+        for name in (METRICS_FILE, *DETECTOR_FILES):
+            if (out / name).exists():
+                raise UsageError(f"{out / name} is of no training that could go on; choose another --out")
         return False
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = read_checkpoint(path)
     if saved["options"] != options.identity():
         raise UsageError(f"{out} holds a training with other options; choose another --out or remove {path}")
-    state.network.load_state_dict(saved["network"])
-    state.average.load_state_dict(saved["average"])
-    state.optimizer.load_state_dict(saved["optimizer"])
+    try:
+        state.network.load_state_dict(saved["network"])
+        state.average.load_state_dict(saved["average"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+    except (RuntimeError, ValueError):
+        raise UsageError(f"{out} holds a training of another network; choose another --out or remove {path}") from None
     state.hardness[:] = saved["hardness"].numpy()
     state.steps, state.rounds, state.seconds = saved["steps"], saved["rounds"], saved["seconds"]
     state.earlier = saved["earlier"]
     return True
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        UsageError: It is damaged.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: saved[key] for key in _KEYS}
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{path} cannot be read ({told}); remove it, or choose another folder") from None
 
 
 def log_round(out: Path, state: TrainingState, loss: float) -> None:

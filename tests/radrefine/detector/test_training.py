@@ -67,6 +67,33 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path: Path) -> None:
         train_detector(tmp_path, replace(options, seed=4))
 
 
+def test_damaged_checkpoints_and_those_of_another_network_are_named(tmp_path: Path) -> None:
+    options = replace(TINY, steps=1, round_steps=1)
+    train_detector(tmp_path, options)
+    state = tmp_path / "state.pt"
+    data = state.read_bytes()
+    for damaged in (b"", b"text", data[:1000], data[: len(data) // 2]):
+        state.write_bytes(damaged)
+        with pytest.raises(UsageError, match=r"state\.pt cannot be read"):
+            train_detector(tmp_path, options)
+        with pytest.raises(UsageError, match=r"state\.pt cannot be read"):
+            train_detector(tmp_path / "new", replace(options, start=str(tmp_path)))
+    state.write_bytes(data)
+    saved = torch.load(state, weights_only=True)
+    saved["network"].popitem()
+    torch.save(saved, state)
+    with pytest.raises(UsageError, match="another network"):
+        train_detector(tmp_path, options)
+
+
+@pytest.mark.parametrize("name", ["card.md", "metrics.csv", "mark_detector.onnx"])
+def test_files_of_others_are_not_written_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match=f"{name} is of no training"):
+        train_detector(tmp_path, TINY)
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_a_training_can_start_from_the_weights_of_another(tmp_path: Path) -> None:
     first = train_detector(tmp_path / "first", replace(TINY, steps=2))
     options = replace(TINY, steps=1, lr=0.0, start=str(tmp_path / "first"))

@@ -34,6 +34,28 @@ def number_parts(mask: Mask | NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDA
     return np.asarray(numbers, np.int32), np.asarray(boxes, np.int32), np.asarray(centres, np.float64)
 
 
+def boxes_of(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], numbers: NDArray[np.int32], count: int
+) -> NDArray[np.int32]:
+    """Return (count, 5) x, y, width, height and pixels of each of `count` parts; 0 for one without pixels.
+
+    Args:
+        rows: (N,) rows of pixels.
+        columns: (N,) their columns.
+        numbers: (N,) the part that each belongs to, below `count`.
+        count: Parts.
+    """
+    boxes = np.zeros((count, 5), np.int32)
+    boxes[:, cv2.CC_STAT_AREA] = np.bincount(numbers, minlength=count)
+    for axis, places in enumerate((columns, rows)):
+        low, high = np.full(count, np.iinfo(np.int32).max), np.full(count, -1)
+        np.minimum.at(low, numbers, places)
+        np.maximum.at(high, numbers, places)
+        held = high >= 0
+        boxes[held, axis], boxes[held, axis + 2] = low[held], (high - low + 1)[held]
+    return boxes
+
+
 def window(box: Iterable[int], margin: int) -> tuple[slice, slice]:
     """Return the rows and columns of a box (x, y, width, height) and of `margin` px around it, within the picture."""
     x, y, width, height = (int(side) for side in box)

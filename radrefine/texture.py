@@ -1,13 +1,14 @@
 """Fill holes with what continues the tissue: a smooth surface along its layers, with speckle like that beside them."""
 
 import zlib
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import splu
+from scipy.linalg import solveh_banded
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from radrefine.areas import grown, window
 from radrefine.records import Image, Mask
@@ -70,21 +71,17 @@ def _solve(known: Image, hole: Mask, strength: float) -> NDArray[np.uint8]:
     """Return the (N, C) values of the N pixels of the hole in an (H, W, C) image that is 0 there."""
     tissue = ~grown(hole, _RIM)
     weights = _rarity_of_changes(known, tissue & grown(hole, _NEAR))
-    ring, bending, own = _bending(hole, weights)
+    places = _places(hole)
     bent = _laplacian(known, weights)
-    # Least squares ask for the bending's transpose, and tension for the own rows of the hole beside.
-    least_bending = bending.T
-    pull = least_bending.copy()
-    pull.data[own] += _TENSION
-    wanted = pull @ -bent[ring]
+    wanted = -_TENSION * bent[hole]
     if strength:
-        noise = np.random.default_rng(zlib.crc32(known.data)).standard_normal((bending.shape[0], 1))
-        wanted += least_bending @ (strength * noise * _deviation(bent, tissue)[ring])
-    # Symmetric and positive definite, since there are known pixels around every hole: no pivots are needed.
-    factors = splu(
-        (pull @ bending).tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
-    return np.clip(np.rint(factors.solve(wanted)), 0, 255).astype(np.uint8)
+        ring = np.asarray(cv2.dilate(hole.view(np.uint8), _CROSS).view(np.bool_))
+        deviation = _deviation(bent, tissue, ring)
+        noise = np.random.default_rng(zlib.crc32(known.data)).standard_normal((len(deviation), 1))
+        bent[ring] -= strength * noise * deviation
+    wanted -= _bending_back(bent, places, weights)
+    values = _solve_definite(_least_bending(hole, places, weights), wanted)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _rarity_of_changes(image: Image, where: Mask) -> tuple[float, float]:
@@ -107,33 +104,93 @@ def _mean_square(changes: NDArray[np.int64], where: Mask) -> float:
     return int(np.square(changes[where]).sum()) / max(1, int(np.count_nonzero(where)))
 
 
-def _bending(hole: Mask, weights: tuple[float, float]) -> tuple[Mask, sparse.csc_matrix, NDArray[np.bool_]]:
-    """Return the pixels whose Laplacian depends on the hole, and the matrix from the hole's values to those Laplacians.
+class _Places(NamedTuple):
+    """Where the N pixels of a hole lie, (N,) each.
+
+    Attributes:
+        rows: Rows.
+        columns: Columns.
+        beside: How many neighbours each has in its row, 1 at the border of the picture and 2 within.
+        above: And in its column.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    beside: NDArray[np.intp]
+    above: NDArray[np.intp]
+
+    def own(self, weights: tuple[float, float]) -> _Values:
+        """Return (N,), what the value of each pixel does to its own Laplacian."""
+        along, down = weights
+        return np.asarray(along * self.beside + down * self.above)
+
+
+def _places(hole: Mask) -> _Places:
+    height, width = hole.shape
+    rows, columns = np.divmod(np.flatnonzero(hole), width)
+    beside = 2 - (columns == 0) - (columns == width - 1).astype(np.intp)
+    above = 2 - (rows == 0) - (rows == height - 1).astype(np.intp)
+    return _Places(rows, columns, beside, above)
+
+
+def _least_bending(hole: Mask, places: _Places, weights: tuple[float, float]) -> sparse.csr_matrix:
+    """Return the (N, N) matrix of the equations for the N pixels of a hole whose solution bends least.
+
+    With B the matrix from the values of the hole to all Laplacians that depend on them, and O to its own, it is
+    B' B + tension O: 13 entries a row, for pixels at most two steps apart.
 
     Args:
         hole: (H, W) bool, N pixels.
+        places: Where they lie.
         weights: Of changes along the rows and along the columns.
-
-    Returns:
-        (H, W) bool with R pixels: the hole and its neighbours above, below, left and right; (R, N); and which of its
-        entries say what a pixel's value does to its own Laplacian.
     """
-    ring = np.asarray(cv2.dilate(hole.view(np.uint8), _CROSS).view(np.bool_))
-    numbers = np.full((hole.shape[0] + 2, hole.shape[1] + 2), -1, np.int32)  # beyond the border there is nothing
-    numbers[1:-1, 1:-1][ring] = np.arange(np.count_nonzero(ring), dtype=np.int32)
-    places = np.flatnonzero(cv2.copyMakeBorder(hole.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0))
     along, down = weights
+    count = len(places.rows)
+    numbers = np.full((hole.shape[0] + 4, hole.shape[1] + 4), -1, np.int32)  # beyond the border there is nothing
+    numbers[2:-2, 2:-2][hole] = np.arange(count, dtype=np.int32)
     wide = numbers.shape[1]
-    # Above, left, own, right, below: in the order of the ring's pixels.
-    columns = numbers.ravel()[places[:, None] + np.array([-wide, -1, 0, 1, wide])]
-    inside = columns >= 0
-    values = inside * np.array([-down, -along, 0, -along, -down])
-    values[:, 2] = -values.sum(axis=1)
-    own = np.zeros(inside.shape, bool)
-    own[:, 2] = True
-    ends = np.concatenate([[0], inside.sum(axis=1).cumsum()])
-    shape = np.count_nonzero(ring), len(places)
-    return ring, sparse.csc_matrix((values[inside], columns[inside], ends), shape=shape), own[inside]
+    steps = np.array([-2 * wide, -wide - 1, -wide, 1 - wide, -2, -1, 0, 1, 2, wide - 1, wide, wide + 1, 2 * wide])
+    others = numbers.ravel()[((places.rows + 2) * wide + places.columns + 2)[:, None] + steps]
+    own = places.own(weights)
+    # Two steps, straight or around a corner, two ways; then one step, which both pixels' own Laplacians weigh.
+    far, deep, corner = along**2, down**2, 2 * along * down
+    two = np.array([deep, corner, 0, corner, far, 0, 0, 0, far, corner, 0, corner, deep])
+    one = np.array([0, 0, down, 0, 0, along, 0, along, 0, 0, down, 0, 0])
+    values = two - one * (own[:, None] + own[others] + _TENSION)
+    values[:, len(steps) // 2] = own**2 + far * places.beside + deep * places.above + _TENSION * own
+    held = others >= 0
+    ends = np.concatenate([[0], held.sum(axis=1).cumsum()], dtype=np.int32)
+    return sparse.csr_matrix((values[held], others[held], ends), shape=(count, count))
+
+
+def _bending_back(laplacian: _Values, places: _Places, weights: tuple[float, float]) -> _Values:
+    """Return (N, C), B' of `_least_bending` applied to (H, W, C) Laplacians."""
+    along, down = weights
+    padded = cv2.copyMakeBorder(laplacian, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    flat, wide = padded.reshape(-1, laplacian.shape[2]), padded.shape[1]
+    at = (places.rows + 1) * wide + places.columns + 1
+    rows, columns = flat[at - 1] + flat[at + 1], flat[at - wide] + flat[at + wide]
+    return np.asarray(places.own(weights)[:, None] * flat[at] - along * rows - down * columns)
+
+
+def _solve_definite(equations: sparse.csr_matrix, wanted: _Values) -> _Values:
+    """Solve symmetric and positive definite equations, which these are: there are known pixels around every hole.
+
+    Marks are thin. Numbered from one end of a stroke to the other, pixels that share an equation lie close to each
+    other (Cuthill and McKee, 1969), and a matrix whose entries lie along its diagonal is soon factored.
+    """
+    order = reverse_cuthill_mckee(equations, symmetric_mode=True)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order), dtype=order.dtype)
+    rows, columns = np.repeat(rank, np.diff(equations.indptr)), rank[equations.indices]
+    upper = columns >= rows
+    rows, columns = rows[upper], columns[upper]
+    reach = int((columns - rows).max())
+    bands = np.zeros((reach + 1, len(order)), order="F")
+    bands[reach + rows - columns, columns] = equations.data[upper]
+    values = np.empty_like(wanted)
+    values[order] = solveh_banded(bands, wanted[order], overwrite_ab=True, overwrite_b=True, check_finite=False)
+    return values
 
 
 def _laplacian(image: Image, weights: tuple[float, float]) -> _Values:
@@ -144,9 +201,9 @@ def _laplacian(image: Image, weights: tuple[float, float]) -> _Values:
     return np.asarray(bent, np.float64).reshape(image.shape)
 
 
-def _deviation(laplacian: _Values, tissue: Mask) -> _Values:
-    """Return the (H, W, C) spread of the Laplacian of the tissue near each pixel, 0 where there is none."""
+def _deviation(laplacian: _Values, tissue: Mask, where: Mask) -> _Values:
+    """Return (N, C), the spread of (H, W, C) Laplacians of the tissue near each of N pixels, 0 where there is none."""
     side = (_NEAR + 1, _NEAR + 1)
-    share = cv2.boxFilter(tissue.astype(np.float64), -1, side)[..., None]
-    total = cv2.boxFilter(np.abs(laplacian) * tissue[..., None], -1, side).reshape(laplacian.shape)
+    share = cv2.boxFilter(tissue.astype(np.float64), -1, side)[where][:, None]
+    total = cv2.boxFilter(np.abs(laplacian) * tissue[..., None], -1, side).reshape(laplacian.shape)[where]
     return _MEAN_TO_DEVIATION * total / np.maximum(share, _LEAST_SHARE)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.areas import number_parts
+from radrefine.areas import boxes_of, number_parts
 from radrefine.artifacts.completion import found_level, partly_found
 from radrefine.artifacts.response import to_grey
 from radrefine.records import Finding, Image, Mask
@@ -50,9 +50,18 @@ class EvenAreas:
 
     @cached_property
     def _areas(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The number of each pixel's area, 0 for none, and x, y, width, height and size of each number."""
-        _, numbers, boxes, _ = cv2.connectedComponentsWithStats(self._even.view(np.uint8), connectivity=4)
-        return np.asarray(numbers, np.int32), np.asarray(boxes, np.int32)
+        """The number of each pixel's area, 0 for none, and x, y, width, height and size of each number.
+
+        Specks, of which there are hundreds, have a size alone: to measure them takes longer than all the rest.
+        """
+        count, numbers = cv2.connectedComponentsWithAlgorithm(self._even.view(np.uint8), 4, cv2.CV_32S, cv2.CCL_WU)
+        rows, columns = np.divmod(np.flatnonzero(self._even), self._even.shape[1])
+        own = np.asarray(numbers, np.int32)[rows, columns]
+        sizes = np.bincount(own, minlength=count)
+        large = (sizes >= _LEAST)[own]
+        boxes = boxes_of(rows[large], columns[large], own[large], count)
+        boxes[:, cv2.CC_STAT_AREA] = sizes
+        return np.asarray(numbers, np.int32), boxes
 
     def complete(self, logits: NDArray[np.float32], least: float) -> NDArray[np.float32]:
         """Raise the logits of areas of which a good part was found to the mean of that part.

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.areas import boxes_of
 from radrefine.records import Finding, Mask
 
 _NAME: Final = "learned"
@@ -98,9 +99,10 @@ def group_marks(verdict: Verdict, settings: DetectorSettings) -> tuple[list[Find
         mask[part.rows, part.columns] = True
         masks[part.kind] = mask
         scores = 1 / (1 + np.exp(-score_features(part, verdict.logits) @ np.asarray(settings.score)))
+        boxes = boxes_of(part.rows, part.columns, part.labels, part.count)
         findings += [
-            Finding(part.kind, *box, round(float(score), 4), _NAME, removed=False)
-            for box, score in zip(_boxes(part), scores, strict=True)
+            Finding(part.kind, x, y, width, height, round(float(score), 4), _NAME, removed=False)
+            for (x, y, width, height, _), score in zip(boxes.tolist(), scores, strict=True)
         ]
     return findings, masks
 
@@ -174,14 +176,3 @@ def _near_each_other(rows: NDArray[np.intp], columns: NDArray[np.intp], reach: i
     near = cv2.dilate(part, np.ones((reach, reach), np.uint8))
     count, labels = cv2.connectedComponents(near, connectivity=8)
     return np.asarray(labels[rows - top, columns - left] - 1, np.int32), count - 1
-
-
-def _boxes(part: KindPixels) -> list[tuple[int, int, int, int]]:
-    """Return x, y, width and height of each mark."""
-    low = np.full((2, part.count), np.iinfo(np.int64).max)
-    high = np.zeros((2, part.count), np.int64)
-    for axis, places in enumerate((part.columns, part.rows)):
-        np.minimum.at(low[axis], part.labels, places)
-        np.maximum.at(high[axis], part.labels, places)
-    size = high - low + 1
-    return [(int(x), int(y), int(w), int(h)) for x, y, w, h in np.stack([*low, *size], axis=1)]

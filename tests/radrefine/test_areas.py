@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import label
 
-from radrefine.areas import grown, number_parts, window
+from radrefine.areas import boxes_of, grown, number_parts, window
 
 
 def test_a_mask_grows_by_its_margin_in_every_direction() -> None:
@@ -35,3 +35,6 @@ def test_parts_are_numbered_as_by_another_library() -> None:
             sides = (columns.max() - columns.min() + 1, rows.max() - rows.min() + 1)
             assert boxes[number].tolist() == [columns.min(), rows.min(), *sides, len(rows)]
             np.testing.assert_allclose(centres[number], (columns.mean(), rows.mean()))
+        places = np.nonzero(mask)
+        np.testing.assert_array_equal(boxes_of(*places, numbers[places], len(boxes))[1:], boxes[1:])
+        assert not boxes_of(*places, numbers[places], len(boxes) + 1)[[0, -1]].any()

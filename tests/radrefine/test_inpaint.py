@@ -114,6 +114,28 @@ def test_texture_without_speckle_or_layers_is_nearly_the_biharmonic_surface() ->
     assert difference.mean() < 1.5
 
 
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.8])
+def test_texture_without_speckle_is_the_surface_that_bends_least(share: float) -> None:
+    rng = np.random.default_rng(int(100 * share))
+    # What equals its mirror image changes alike along rows and columns: both weigh the same.
+    image, mask = rng.integers(0, 256, (17, 17), np.uint8), rng.random((17, 17)) < share
+    image, mask = np.maximum(image, image.T), mask & mask.T
+    mask[0, :2] = mask[:2, 0] = True
+
+    side, places = len(image), np.arange(image.size)
+    bend = np.zeros((image.size, image.size))
+    for step, inside in ((1, places % side < side - 1), (side, places < image.size - side)):
+        for one in places[inside]:
+            bend[[one, one + step], [one, one + step]] += 1
+            bend[[one, one + step], [one + step, one]] -= 1
+    pull = bend @ bend + 0.05 * bend
+    hole, known = mask.ravel(), np.where(mask, 0, image).ravel().astype(float)
+    known[hole] = np.linalg.solve(pull[np.ix_(hole, hole)], -(pull @ known)[hole])
+
+    expected = np.rint(known.clip(0, 255)).reshape(image.shape)
+    np.testing.assert_array_equal(fill_texture(image, mask, strength=0), expected)
+
+
 def test_texture_continues_slopes_and_adds_no_speckle_to_what_has_none() -> None:
     ramp = np.add.outer(np.arange(20, 84), 2 * np.arange(20, 84)).astype(np.uint8)
     mask = np.zeros((64, 64), bool)

@@ -116,7 +116,7 @@ class RimNetwork:
         taken = (fresh > least) & (known <= least)
         left = (fresh <= least) & (known > least) & (known < _LIKELY)
         settled = logits.copy()
-        settled[rim.rows, rim.columns] = np.select([taken, left], [fresh, np.float32(least)], known)
+        settled[rim.rows, rim.columns] = np.where(taken, fresh, np.where(left, np.float32(least), known))
         return settled
 
 

@@ -97,13 +97,12 @@ def _likely(
     pairs, times = np.nonzero(distance[:, None] >= parts * _NEAREST)
     starts, steps = starts[pairs], (points[others] - points[starts])[pairs] / parts[times][:, None]
     height, width = peaks.shape
-    held, unsure = np.zeros((2, len(starts)), np.intp)
-    for number in (*range(-_AROUND, 0), *range(1, _AROUND + 1)):
-        x, y = np.rint(points[starts] + number * steps).astype(np.intp).T
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        strongest = peaks[y[inside], x[inside]]
-        held[inside] += strongest > _DOUBTFUL
-        unsure[inside] += (strongest > _DOUBTFUL) & (strongest <= least)
+    numbers = np.array([*range(-_AROUND, 0), *range(1, _AROUND + 1)])[:, None, None]
+    x, y = np.moveaxis(np.rint(points[starts] + numbers * steps).astype(np.intp), -1, 0)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    strongest = peaks[np.where(inside, y, 0), np.where(inside, x, 0)]
+    holds = inside & (strongest > _DOUBTFUL)
+    held, unsure = holds.sum(axis=0), (holds & (strongest <= least)).sum(axis=0)
     held[unsure == 0] = 0  # nothing to gain
     best = np.argsort(-held, kind="stable")[:_TRIALS]
     return [(int(starts[number]), steps[number]) for number in best if held[number] >= _HELD]

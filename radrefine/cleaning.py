@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from radrefine.agenda import Agenda
-from radrefine.catalog import Catalog, Entry, parse_label
+from radrefine.catalog import Catalog, Entry, Place, parse_label
 from radrefine.clean_options import CleanOptions, CleanSummary
 from radrefine.correction_index import Corrections, open_corrections
 from radrefine.errors import RefinedFolderError, WorkerError
@@ -237,8 +237,19 @@ class CleanRun:
             self._journal.finish()
             self._notes += self._review.notes(self._out)
             return summary
-        place_of = functools.partial(parse_label, layout=options.layout, modality=options.modality)
+        places: dict[str, Place] = {}
+        shared: dict[str, Place] = {}
+
+        def place_of(path: str) -> Place:
+            place = parse_label(path, layout=options.layout, modality=options.modality)
+            if places.setdefault(place.label, place) != place:
+                shared[place.label] = place
+            return place
+
         write_tables(self._journal, self._out, place_of, timings=options.timings)
+        for label, place in sorted(shared.items()):
+            folders = " and ".join("/".join(filter(None, one[2:])) for one in (places[label], place))
+            self._notes.append(f"the folders {folders} are one class, {label}; rename one if they are not the same")
         self._notes += self._review.notes(self._out)
         write_json(self._out / "run.json", self._describe(summary))
         flush(self._out)

@@ -636,3 +636,12 @@ def test_links_that_are_followed_are_not_linked_to(tmp_path: Path) -> None:
     clean_collection(source, tmp_path / "out", CleanOptions(jobs=1, backend="threading", link=True, follow_links=True))
     written = tmp_path / "out" / "images" / "CT" / "a.png"
     assert not written.is_symlink() and written.samefile(store)
+
+
+def test_folders_that_become_one_class_by_their_names_are_told(make_collection: Make, tmp_path: Path) -> None:
+    source, out = make_collection(), tmp_path / "out"
+    (source / "CT/chest__normal").mkdir()
+    (source / "CT/chest/normal/0.png").rename(source / "CT/chest__normal/9.png")
+    (note,) = clean_collection(source, out, HERE).notes
+    assert "chest/normal and chest__normal" in note or "chest__normal and chest/normal" in note
+    assert "are one class, CT__chest__normal" in note

@@ -44,6 +44,8 @@ _NAMES: Final = (
     *(MODEL_FILE, CONFIG_FILE, POLICY_FILE, METRICS_FILE, RECIPE_FILE, "README.md", "state"),
     *("overlays", "eval", "eval.json", PREDICTIONS_FILE),
 )
+# What `radrefine clean` and `split` write.
+_OF_IMAGES: Final = ("split.json", "manifest.parquet")
 _RECIPE_HEAD: Final = "# Resolved recipe of this run"
 
 
@@ -103,6 +105,8 @@ def refuse_foreign(run: Path) -> None:
         if run.exists():
             raise UsageError(f"--out {run} is a file; choose a folder")
         return
+    if any((run / name).is_file() for name in _OF_IMAGES):
+        raise UsageError(f"--out {run} is a folder of images or of a split; choose another folder")
     there = [name for name in _NAMES if (run / name).exists()]
     if there and not _is_ours(run):
         raise UsageError(f"--out {run} holds {', '.join(there)} that no training wrote; choose another folder")

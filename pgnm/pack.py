@@ -1,6 +1,8 @@
 """Pack a class folder as an Enhanced-MedMNIST-style set: one .npz per size, checked for leakage."""
 
+import contextlib
 import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +53,7 @@ def pack(
         progress: Hears of images resized.
 
     Raises:
-        UsageError: A name that cannot be a file's.
+        UsageError: A name that cannot be a file's, or files of that name that no pack wrote.
         SplitError: No images, or one image under two labels.
         LeakageError: An image is in two of the given parts.
     """
@@ -60,6 +62,8 @@ def pack(
         raise UsageError(f"--name is made of letters, digits and underscores, got {name!r}")
     if place.is_file():
         raise SplitError(f"{place} is a file; give a folder of class folders")
+    paths = {size: out / (f"{name}.npz" if size == 28 else f"{name}_{size}.npz") for size in sorted(options.sizes)}
+    _refuse_foreign(out / f"{name}.json", list(paths.values()))
     concepts = load_concepts(place, seed=options.seed, distinct=True)
     colour = any(image.ndim == 3 and not _is_grey(image) for _, part in concepts.parts() for image in part.images)
     shared = find_leaks(concepts, colour=colour)
@@ -68,15 +72,19 @@ def pack(
         raise LeakageError(f"{place} shares images between its parts ({pairs}); remove them and pack again")
     label_type = np.uint8 if len(concepts.class_names) <= 256 else np.int32
     files = []
-    for size in sorted(options.sizes):
-        path = out / (f"{name}.npz" if size == 28 else f"{name}_{size}.npz")
-        arrays: dict[str, Any] = {}
-        for part_name, part in concepts.parts():
-            arrays[f"{part_name}_images"] = _resize_all(part, size, colour, f"{name} {size} px {part_name}", progress)
-            arrays[f"{part_name}_labels"] = part.labels.astype(label_type)[:, None]
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-        files.append({"file": path.name, "size": size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    with contextlib.ExitStack() as together:  # no file of this call appears beside others of an earlier one
+        for size, path in paths.items():
+            arrays: dict[str, Any] = {}
+            for part_name, part in concepts.parts():
+                stage = f"{name} {size} px {part_name}"
+                arrays[f"{part_name}_images"] = _resize_all(part, size, colour, stage, progress)
+                arrays[f"{part_name}_labels"] = part.labels.astype(label_type)[:, None]
+            temporary = together.enter_context(atomic_path(path))
+            with temporary.open("wb") as stream:
+                np.savez_compressed(stream, **arrays)
+            with temporary.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            files.append({"file": path.name, "size": size, "sha256": digest})
     info = {
         "schema": 1,
         "name": name,
@@ -93,6 +101,18 @@ def pack(
     }
     write_json(out / f"{name}.json", info)
     return info
+
+
+def _refuse_foreign(description: Path, paths: list[Path]) -> None:
+    """Raise UsageError where a pack would write over files beside which no pack left its description."""
+    there = [path.name for path in (description, *paths) if path.exists()]
+    try:
+        ours = {"name", "carved", "files"} <= json.loads(description.read_text()).keys()
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if there and not ours:
+        told = f"--out {description.parent} holds {', '.join(there)} that no pack wrote"
+        raise UsageError(f"{told}; choose another --name or --out, or remove them")
 
 
 def find_leaks(concepts: ConceptSet, *, colour: bool) -> dict[tuple[str, str], int]:

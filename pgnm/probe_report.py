@@ -8,12 +8,22 @@ from typing import Any
 import pandas as pd
 
 from pgnm.concepts import ConceptSet
+from pgnm.errors import UsageError
 from pgnm.features import Backbone
 from pgnm.figure_style import save_figure
 from pgnm.files import atomic_path, write_json
 from pgnm.plots import plot_low_shot
 from pgnm.probes import ProbeOptions, summarise
 from pgnm.tables import published_source, published_table, show_spread, write_table
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise UsageError where a probe would write into a folder that holds what no probe wrote."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; choose a folder")
+    there = [name for name in ("trials.csv", "scores.csv", "table3.csv", "lowshot.png") if (out / name).exists()]
+    if there and not (out / "probe.json").is_file():
+        raise UsageError(f"--out {out} holds {', '.join(there)} that no probe wrote; choose another folder")
 
 
 def write_probe(

@@ -8,6 +8,7 @@ pixels they give the same refined image, bit for bit.
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from radrefine.refine import RefineOptions
 
 _PUBLISHED_SIZE: Final = (224, 224)
 _LARGEST: Final = 255
+# Of every file in our archives: the earliest that a ZIP file can name.
+_DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 
 class Correction(NamedTuple):
@@ -126,6 +129,16 @@ def _checked_array(data: bytes, image: Image) -> NDArray[np.float64]:
     return change[:, :, None] if image.ndim == 3 and change.ndim == 2 else change
 
 
+def holds_corrections(archive: Path) -> bool:
+    """Tell whether a file is an archive that `write_correction` alone wrote into."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            items = packed.infolist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return all(item.filename.endswith(".npy") and item.date_time == _DATE for item in items)
+
+
 def write_correction(archive: zipfile.ZipFile, refined_path: str, raw: Image, refined: Image) -> int:
     """Write the difference of an image and its refined form into an archive.
 
@@ -146,7 +159,7 @@ def write_correction(archive: zipfile.ZipFile, refined_path: str, raw: Image, re
     buffer = io.BytesIO()
     np.save(buffer, refined.astype(np.int16) - raw, allow_pickle=False)
     # A fixed date: the same removals make the same archive.
-    item = zipfile.ZipInfo(f"{refined_path}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    item = zipfile.ZipInfo(f"{refined_path}.npy", date_time=_DATE)
     item.compress_type = zipfile.ZIP_DEFLATED
     archive.writestr(item, buffer.getvalue(), compresslevel=9)
     return item.compress_size

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from radrefine.catalog import Entry, open_source
-from radrefine.corrections import write_correction
-from radrefine.errors import ImageError, RefinedFolderError, SourceError
+from radrefine.corrections import holds_corrections, write_correction
+from radrefine.errors import ImageError, RefinedFolderError, SourceError, UsageError
 from radrefine.files import atomic_path
 from radrefine.fingerprints import file_sha256
 from radrefine.images import decode_image
@@ -49,9 +49,11 @@ def write_removals(
 
     Raises:
         RefinedFolderError: `refined` is no refined folder, or nothing was removed in it.
+        UsageError: `out` is a folder, or a file that holds something else.
         SourceError: The source is missing.
     """
     folder, archive = Path(refined), Path(out)
+    _refuse_foreign(archive)
     wanted = _refined_images(folder)
     failures: list[tuple[str, str]] = []
     images = 0
@@ -79,6 +81,13 @@ def write_removals(
             )
     failures += [(path, f"not in {source}") for path in sorted(wanted)]
     return RemovalsSummary(archive, images, archive.stat().st_size, failures)
+
+
+def _refuse_foreign(archive: Path) -> None:
+    if archive.is_dir() or archive.suffix.lower() != ".zip":
+        raise UsageError(f"--out must name a file that ends in .zip, got {archive}")
+    if archive.exists() and not holds_corrections(archive):
+        raise UsageError(f"--out {archive} was not written by radrefine masks; choose another name")
 
 
 def _refined_images(folder: Path) -> dict[str, str]:

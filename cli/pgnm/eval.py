@@ -82,7 +82,7 @@ def eval_(
 
     from pgnm.features import load_backbones
     from pgnm.hub import load_sets
-    from pgnm.probe_report import write_probe
+    from pgnm.probe_report import refuse_foreign, write_probe
     from pgnm.probes import ProbeOptions, probe
 
     probing = ProbeOptions(
@@ -92,13 +92,16 @@ def eval_(
         device=str(choose_device(device)),
         seed=seed,
     )
+    if out is not None:
+        refuse_foreign(out)
+    kept = (out or model / "eval") / "features"
     out = out or model / "eval" / (protocol + ("-shuffled" if shuffle_labels else ""))
     # The default SPLIT is the model's own; it is probed only when it is named, or nothing else is.
     places = [*([] if sets and split == Path("split") else [str(split)]), *(sets or [])]
     with progress(quiet=quiet) as callback:
         networks = load_backbones([str(model), *(backbones or [])], seed=seed)
         concepts = load_sets(places, seed=seed, allow_leakage=allow_leakage, progress=callback)
-        results = probe(networks, concepts, out.parent / "features", probing, callback)
+        results = probe(networks, concepts, kept, probing, callback)
         found = write_probe(results, networks, concepts, probing, out)
     lines = [
         f"{row['set']:<24} {row['backbone']:<24} {row['samples']:>6} samples  macro F1 {row['f1_mean']:.4f}"

@@ -115,9 +115,9 @@ def load_sets(
 
 
 def _is_saved(folder: Path) -> bool:
-    """Tell whether `datasets` wrote a folder; split folders, refined ones and those of image files are no such."""
-    refined = all((folder / name).exists() for name in ("manifest.parquet", "run.json", "images"))
-    if refined or (folder / "split.json").is_file():
+    """Tell whether `datasets` wrote a folder; split, refined and run folders and those of image files are no such."""
+    ours = ("split.json",), ("manifest.parquet", "run.json", "images"), ("config.json", "metrics.csv")
+    if any(all((folder / name).exists() for name in names) for names in ours):
         return False
     return (folder / "dataset_dict.json").is_file() or next(folder.rglob("*.parquet"), None) is not None
 

@@ -14,7 +14,7 @@ import yaml
 
 from pgnm.checkpoints import PREDICTIONS_FILE
 from pgnm.data import Split
-from pgnm.errors import RunError
+from pgnm.errors import RunError, UsageError
 from pgnm.files import write_text
 from pgnm.metrics import METRICS
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
@@ -23,6 +23,7 @@ from pgnm.report.pictures import Picture, comparison, curves, evaluation_picture
 from pgnm.report.runs import RunView, find_images, read_runs
 
 PAGE: Final = "report.html"
+_EYEBROW: Final = '<p class="eyebrow">Run report</p>'  # in every page
 _COLUMNS: Final = (*METRICS, "ece")
 _LOWER_IS_BETTER: Final = ("entropy", "ece")
 _MISTAKES: Final = 12
@@ -82,6 +83,7 @@ def build_report(
 
     Raises:
         RunError: A folder is no run folder, or `runs` is empty.
+        UsageError: `out` is no name of a page, or a file that no report wrote.
         SplitError: `split` is no split folder.
     """
     if not runs:
@@ -90,6 +92,7 @@ def build_report(
     views = read_runs(folders)
     against = views[folders.index(baseline)] if baseline is not None else None
     out = out or runs[0] / PAGE
+    _refuse_foreign(out)
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -107,6 +110,13 @@ def build_report(
             progress(Progress("runs", done, len(views)))
     write_text(out, _render(views, sections, drawn, against, notes))
     return ReportSummary(out, notes)
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
+        raise UsageError(f"--out must name a file that ends in .html, got {out}")
+    if out.is_file() and _EYEBROW.encode() not in out.read_bytes():
+        raise UsageError(f"--out {out} was not written by pgnm report; choose another name")
 
 
 def _missing(run: RunView, images: Split | None) -> list[str]:

@@ -14,7 +14,7 @@ from radrefine.artifacts.response import measure_response
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import CLASSES, load_scorer
 from radrefine.catalog import Entry, open_source
-from radrefine.errors import ImageError, SourceError
+from radrefine.errors import ImageError, SourceError, UsageError
 from radrefine.files import write_bytes
 from radrefine.images import decode_image, encode_png
 from radrefine.members import read_bytes
@@ -153,7 +153,10 @@ def mine_templates(
 
     Raises:
         SourceError: The source is missing, or no shape repeats in it.
+        UsageError: There are pictures in `out`: those of others, or templates that somebody may have chosen among.
     """
+    if next(out.glob("*.png"), None) is not None:
+        raise UsageError(f"--out {out} holds pictures, templates perhaps; choose another folder")
     looked_at = 0
 
     def pictures() -> Iterator[list[Shape]]:

@@ -117,3 +117,6 @@ def test_what_no_training_wrote_is_not_written_over(run: Path, tmp_path: Path) -
     checkpoints.refuse_foreign(mine)
     with pytest.raises(UsageError, match="is a file"):
         checkpoints.refuse_foreign(mine / "notes.txt")
+    (mine / "split.json").touch()
+    with pytest.raises(UsageError, match="of a split"):
+        checkpoints.refuse_foreign(mine)

@@ -93,3 +93,14 @@ def test_resizing_takes_the_central_square():
 def test_wrong_names_and_sizes_are_refused(folder, tmp_path, name, sizes):
     with pytest.raises(UsageError, match=r"--(name|size)"):
         pack(folder, name, tmp_path, PackOptions(sizes))
+
+
+def test_files_of_others_are_not_written_over(folder, tmp_path):
+    (tmp_path / "dotsmnist.npz").write_text("of somebody")
+    with pytest.raises(UsageError, match=r"holds dotsmnist\.npz that no pack wrote"):
+        pack(folder, "dotsmnist", tmp_path, PackOptions(sizes=(28,)))
+    assert (tmp_path / "dotsmnist.npz").read_text() == "of somebody"
+
+    (tmp_path / "dotsmnist.npz").unlink()
+    for sizes in ((28, 64), (64,), (28,)):
+        pack(folder, "dotsmnist", tmp_path, PackOptions(sizes=sizes))

@@ -5,7 +5,7 @@ import pytest
 from pgnm.concepts import load_concepts
 from pgnm.errors import UsageError
 from pgnm.features import load_backbones
-from pgnm.probe_report import table_unseen, write_probe
+from pgnm.probe_report import refuse_foreign, table_unseen, write_probe
 from pgnm.probes import ProbeOptions, count_trials, draw_samples, probe, summarise
 
 
@@ -74,6 +74,10 @@ def test_report_holds_trials_tables_and_curves(concepts, backbones, cache, tmp_p
         "lowshot.png",
         "probe.json",
     }
+    refuse_foreign(tmp_path)
+    (tmp_path / "probe.json").unlink()
+    with pytest.raises(UsageError, match=r"trials\.csv, scores\.csv, lowshot\.png that no probe wrote"):
+        refuse_foreign(tmp_path)
     assert [row["samples"] for row in found["scores"]] == [8, 16]
     assert found["sets"][0]["n_train"] == 120
 

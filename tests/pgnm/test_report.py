@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cli.pgnm import app
 from pgnm.apga.inference import save_overlays
 from pgnm.checkpoints import RunInfo, save_classifier, write_metrics
-from pgnm.errors import RunError, SplitError
+from pgnm.errors import RunError, SplitError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.models import create_classifier
 from pgnm.report import ReportSummary, build_report
@@ -170,6 +170,18 @@ def test_wrong_use_is_told_in_a_sentence(tmp_path: Path) -> None:
         build_report([])
     with pytest.raises(SplitError, match="split"):
         build_report([_run(tmp_path / "run", 0)], split=tmp_path)
+
+
+def test_only_pages_of_reports_are_written_over(tmp_path: Path) -> None:
+    run, page = _run(tmp_path / "run", 0), tmp_path / "page.html"
+    with pytest.raises(UsageError, match=r"ends in \.html"):
+        build_report([run], out=run / "model.safetensors")
+    page.write_text("<p>of somebody</p>")
+    with pytest.raises(UsageError, match="was not written by pgnm report"):
+        build_report([run], out=page)
+    page.unlink()
+    for _ in range(2):
+        assert build_report([run], out=page).page == page
 
 
 def test_surest_wrong_predictions_come_first(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import radrefine.refine
 from radrefine.batch import CleanOptions, clean_collection
 from radrefine.correction_index import open_corrections
 from radrefine.corrections import Correction, apply_correction
-from radrefine.errors import ImageError, SourceError
+from radrefine.errors import ImageError, SourceError, UsageError
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import inpaint
 from radrefine.members import HeldBytes
@@ -192,13 +192,20 @@ def test_corrections_that_meet_no_image_are_counted(make_collection: Make, tmp_p
 
 @pytest.mark.usefixtures("fill_bright_pixels")
 def test_another_source_leaves_an_earlier_archive_whole(make_collection: Make, tmp_path: Path) -> None:
-    archive, other = tmp_path / "removals.zip", tmp_path / "other"
-    clean_collection(make_collection(), tmp_path / "out", CleanOptions(jobs=1, backend="threading"))
+    source, archive, other = make_collection(), tmp_path / "removals.zip", tmp_path / "other"
+    clean_collection(source, tmp_path / "out", CleanOptions(jobs=1, backend="threading"))
     (other / "US").mkdir(parents=True)
-    archive.write_bytes(b"an earlier one")
+    write_removals(tmp_path / "out", source, archive)
+    earlier = archive.read_bytes()
     with pytest.raises(SourceError, match="name their source"):
         write_removals(tmp_path / "out", other, archive)
-    assert archive.read_bytes() == b"an earlier one"
+    assert archive.read_bytes() == earlier
+
+    archive.write_bytes(b"of somebody")
+    for place, told in ((archive, "was not written by radrefine masks"), (tmp_path, r"ends in \.zip")):
+        with pytest.raises(UsageError, match=told):
+            write_removals(tmp_path / "out", source, place)
+    assert archive.read_bytes() == b"of somebody"
 
 
 def test_corrections_in_one_folder_that_go_by_path_are_not_taken_by_name(tmp_path: Path) -> None:

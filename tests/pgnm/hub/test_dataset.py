@@ -104,6 +104,14 @@ def test_a_refined_folder_is_told_from_a_data_set(tmp_path: Path) -> None:
         locate_split(tmp_path)
 
 
+def test_a_run_folder_is_told_from_a_data_set(tmp_path: Path) -> None:
+    for name in ("config.json", "metrics.csv"):
+        (tmp_path / name).touch()
+    pd.DataFrame({"path": ["a.png"]}).to_parquet(tmp_path / "predictions.parquet")
+    with pytest.raises(SplitError, match=r"is not a split folder"):
+        locate_split(tmp_path)
+
+
 def test_split_folders_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = make_split(tmp_path)
     assert locate_split(split) == split

@@ -51,6 +51,9 @@ def test_the_command_writes_templates_that_can_be_read(tmp_path: Path) -> None:
     assert len(load_templates(out)) >= 1
     assert decode_image((out / "sheet.png").read_bytes()).ndim == 2
 
+    again = CliRunner().invoke(app, ["templates", "mine", str(tmp_path / "set"), "--out", str(out)])
+    assert again.exit_code == 2 and "holds pictures" in again.output
+
 
 def test_a_collection_without_repeats_says_so(tmp_path: Path) -> None:
     from radrefine.artifacts.mine import mine_templates

@@ -204,6 +204,20 @@ def load_state(run: Path) -> dict[str, Any] | None:
     return dict(state)
 
 
+def tell_unfinished(run: Path) -> str:
+    """Return a sentence on a training that was interrupted and whose weights are those so far; empty for others."""
+    try:
+        # Mapped, not read: the tensors of the optimiser are many times those of the model.
+        state = torch.load(run / STATE_FILE, map_location="cpu", weights_only=True, mmap=True)
+        position, epochs = state["position"], state["recipe"]["epochs"]
+        done = position["epoch"]
+        if position["finished"] or done >= epochs:
+            return ""
+    except Exception:  # none, or one that only going on would need: torch raises half a dozen kinds
+        return ""
+    return f"{run} was interrupted after {done} of {epochs} epochs; the same command goes on with it"
+
+
 def write_recipe(run: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:
     """Write the resolved recipe with a help comment per key; under `resolved`, versions and hashes of the input."""
     lines = [f"{_RECIPE_HEAD}; usable as --recipe."]

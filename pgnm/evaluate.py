@@ -1,6 +1,7 @@
 """Judge a trained classifier on a split, on plain or on noisy input (tables 1 and 2 of the paper)."""
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -16,7 +17,7 @@ import torch
 
 from pgnm.apga.agent import black_level, load_agent
 from pgnm.apga.inference import AidedClassifier, choose_inference
-from pgnm.checkpoints import POLICY_FILE, PREDICTIONS_FILE, RunInfo, load_classifier
+from pgnm.checkpoints import POLICY_FILE, PREDICTIONS_FILE, RunInfo, load_classifier, tell_unfinished
 from pgnm.config import Recipe
 from pgnm.data import Loader, Split, build_loader, load_split
 from pgnm.errors import RunError, SplitError, UsageError
@@ -25,6 +26,8 @@ from pgnm.metrics import Floats, Judgement, judge
 from pgnm.noisy_input import MaskSource, noise_source
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
 from pgnm.statistics import Intervals, bootstrap_intervals
+
+_log = logging.getLogger(__name__)
 
 SCHEMA: Final = 1
 INPUTS: Final = ("normalized", "noisy", "aided")
@@ -107,6 +110,8 @@ def evaluate_run(
     options = options or EvalOptions()
     run = Path(run)
     model, info = load_classifier(run)
+    if told := tell_unfinished(run):
+        _log.warning(told)
     images = load_split(split, allow_leakage=allow_leakage)
     check_classes(run, info, images)
     device = choose_device(options.device)

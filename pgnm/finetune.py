@@ -121,6 +121,8 @@ def _start_classifier(heated: Path | None, recipe: Recipe, split: Split) -> tupl
             recipe,
         )
     classifier, info = checkpoints.load_classifier(heated)
+    if told := checkpoints.tell_unfinished(heated):
+        _log.warning(told)
     recipe = recipe.replace(model=info.model, size=recipe.size or info.size, mean=info.mean, std=info.std)
     check_takes(classifier, info.model, "the heated", size=recipe.size)
     if info.class_names != split.class_names:

@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from pgnm.checkpoints import PREDICTIONS_FILE
+from pgnm.checkpoints import PREDICTIONS_FILE, tell_unfinished
 from pgnm.data import Split
 from pgnm.errors import RunError, UsageError
 from pgnm.files import write_text
@@ -120,9 +120,14 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _missing(run: RunView, images: Split | None) -> list[str]:
+    notes = []
+    if told := tell_unfinished(run.folder):
+        notes.append(told)
     if run.main is None:
-        return [f"{run.name} has not been judged; run: pgnm eval {run.folder}"]
-    return [] if images is not None else [f"the images of {run.name} are not at hand; name their split with --split"]
+        notes.append(f"{run.name} has not been judged; run: pgnm eval {run.folder}")
+    elif images is None:
+        notes.append(f"the images of {run.name} are not at hand; name their split with --split")
+    return notes
 
 
 def _describe(run: RunView, baseline: RunView | None, images: Split | None, work: Path, seed: int) -> _Section:

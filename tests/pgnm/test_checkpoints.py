@@ -103,6 +103,18 @@ def test_a_damaged_state_is_told(tmp_path: Path) -> None:
         load_state(tmp_path)
 
 
+def test_weights_of_an_interrupted_training_are_told(run: Path) -> None:
+    assert not checkpoints.tell_unfinished(run)
+    state = {"recipe": {"epochs": 5}, "position": {"epoch": 2, "finished": False}}
+    save_state(run, state)
+    assert "interrupted after 2 of 5 epochs" in checkpoints.tell_unfinished(run)
+    for position in ({"epoch": 3, "finished": True}, {"epoch": 5, "finished": False}):
+        save_state(run, {**state, "position": position})
+        assert not checkpoints.tell_unfinished(run)
+    (run / "state" / "last.pt").write_bytes(b"PK damaged")
+    assert not checkpoints.tell_unfinished(run)
+
+
 def test_what_no_training_wrote_is_not_written_over(run: Path, tmp_path: Path) -> None:
     checkpoints.refuse_foreign(tmp_path / "nothing")
     checkpoints.refuse_foreign(run)

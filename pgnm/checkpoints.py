@@ -10,10 +10,14 @@ README.md                        model card
 ```
 """
 
+import contextlib
+import errno
+import fcntl
 import io
 import json
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +35,8 @@ from pgnm.files import atomic_path, write_bytes, write_json, write_text
 from pgnm.models import create_classifier
 from pgnm.policy import NoisePolicy
 
+_log = logging.getLogger(__name__)
+
 MODEL_FILE: Final = "model.safetensors"
 CONFIG_FILE: Final = "config.json"
 POLICY_FILE: Final = "policy.safetensors"
@@ -38,6 +44,7 @@ METRICS_FILE: Final = "metrics.csv"
 RECIPE_FILE: Final = "recipe.yaml"
 PREDICTIONS_FILE: Final = "predictions.parquet"
 STATE_FILE: Final = "state/last.pt"
+_LOCK_FILE: Final = "state/lock"
 
 # Whatever a training writes into its run folder, or removes from it.
 _NAMES: Final = (
@@ -113,7 +120,7 @@ def refuse_foreign(run: Path) -> None:
 
 
 def _is_ours(run: Path) -> bool:
-    if (run / STATE_FILE).is_file():
+    if (run / STATE_FILE).is_file() or (run / _LOCK_FILE).is_file():
         return True
     try:
         if (run / RECIPE_FILE).read_text(encoding="utf-8").startswith(_RECIPE_HEAD):
@@ -124,6 +131,26 @@ def _is_ours(run: Path) -> bool:
         return "pgnm" in _read_config(run)
     except RunError:
         return False
+
+
+@contextlib.contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Hold a run folder for one training; two would mix their weights and metrics.
+
+    Raises:
+        RunError: Another training holds it.
+    """
+    path = run / _LOCK_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                told = f"another training is writing to {run}; wait until it ends, or choose another --out"
+                raise RunError(told) from None
+            _log.warning("%s cannot be locked (%s); see to it that no other training writes there", run, error.strerror)
+        yield
 
 
 def clear_earlier(run: Path) -> None:

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -20,6 +21,8 @@ from typing import Final, NamedTuple
 from radrefine.errors import RefinedFolderError
 from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.members import DEFAULT_MAX_BYTES
+
+log = logging.getLogger(__name__)
 
 STATE: Final = ".radrefine"
 """Folder inside a refined folder that holds what a later run needs."""
@@ -77,11 +80,11 @@ def locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
-            raise RefinedFolderError(
-                f"another run is writing to {out}; wait until it ends, or name another folder"
-            ) from None
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                told = f"another run is writing to {out}; wait until it ends, or name another folder"
+                raise RefinedFolderError(told) from None
+            # File systems of clusters may know no locks.
+            log.warning("%s cannot be locked (%s); see to it that no other run writes there", out, error.strerror)
         yield
 
 

@@ -114,9 +114,14 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
 
     Raises:
         TrainingError: A loss or gradient is not finite; the last good state stays.
-        RunError: The state in the run folder belongs to another recipe or split.
+        RunError: The state in the run folder belongs to another recipe or split, or another training writes there.
         KeyboardInterrupt: After the state was saved.
     """
+    with checkpoints.held(job.run) if job.devices.is_main else contextlib.nullcontext():
+        return _fit(job, resume)
+
+
+def _fit(job: Job, resume: bool | None) -> Summary:
     recipe, stage, devices = job.recipe, job.stage, job.devices
     ema = Ema(stage.model, recipe.ema) if recipe.ema else None
     position = _resume(job, ema, resume)

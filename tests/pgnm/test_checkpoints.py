@@ -1,5 +1,6 @@
 """Run folders: what is written is read back, by pgnm and by plain timm."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,21 @@ def test_weights_of_an_interrupted_training_are_told(run: Path) -> None:
         assert not checkpoints.tell_unfinished(run)
     (run / "state" / "last.pt").write_bytes(b"PK damaged")
     assert not checkpoints.tell_unfinished(run)
+
+
+def test_a_run_folder_is_held_for_one_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with checkpoints.held(tmp_path), pytest.raises(RunError, match="another training is writing"):
+        checkpoints.held(tmp_path).__enter__()
+    checkpoints.refuse_foreign(tmp_path)  # what a training leaves that was killed at once
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with checkpoints.held(tmp_path):
+        assert "cannot be locked (Function not implemented)" in caplog.text
 
 
 def test_what_no_training_wrote_is_not_written_over(run: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from pgnm.checkpoints import load_classifier, load_policy
+from pgnm.checkpoints import held, load_classifier, load_policy
 from pgnm.config import Recipe, load_recipe
 from pgnm.errors import RunError, TrainingError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
@@ -328,6 +328,13 @@ def test_a_loss_that_is_not_finite_names_step_files_and_last_good_state(make_spl
     with pytest.raises(TrainingError, match=r"step \d+ .*images/.*\.png.*state") as caught:
         pretrain(make_split(), tmp_path / "run", recipe)
     assert "--lr" in str(caught.value)
+
+
+def test_two_trainings_do_not_write_into_one_folder(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    with held(tmp_path / "run"), pytest.raises(RunError, match="another training is writing"):
+        pretrain(split, tmp_path / "run", TINY)
+    assert pretrain(split, tmp_path / "run", TINY.replace(epochs=1)).epochs == 1
 
 
 def test_early_stop_waits_for_a_better_epoch(make_split: MakeSplit, tmp_path: Path) -> None:

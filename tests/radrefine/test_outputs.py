@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from radrefine import outputs
-from radrefine.outputs import publish, sweep
+from radrefine.outputs import locked, publish, sweep
 
 
 @pytest.fixture
@@ -69,3 +69,14 @@ def test_full_disk_is_not_mistaken_for_one_that_cannot_share(
         publish(str(tmp_path / "out"), "images/a.png", b"pixels", original=str(original))
 
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_a_file_system_without_locks_is_told_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(outputs.fcntl, "flock", no_locks)
+    with locked(tmp_path):
+        assert "cannot be locked (Function not implemented)" in caplog.text

@@ -71,17 +71,17 @@ def find_duplicates(
         max_distance: Bits in which two perceptual hashes may differ to be compared.
         min_correlation: Least likeness (see `radrefine.audit.confirm`) that confirms a pair, -1 to 1.
         jobs: Number of threads; 0 and -1 take one per core.
-        progress: Told while images are decoded.
+        progress: Told while images are decoded, hashes searched and pairs compared.
     """
     images = describe_images(refined, manifest, jobs=jobs, progress=progress)
     single = _first_of_each(images)
-    candidates = _propose(images.loc[single], single, max_distance)
+    candidates = _propose(images.loc[single], single, max_distance, progress)
     involved = np.unique(candidates.pairs)
     stored = fingerprint_images(refined, manifest.iloc[involved], jobs=jobs, stage="compare", progress=progress)
     damaged = stored["failure"].dropna()
     images.loc[damaged.index, "failure"] = damaged
     thumbnails = load_thumbnails(refined, images["path"].iloc[involved])
-    similar = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs))
+    similar = correlate_pairs(thumbnails, np.searchsorted(involved, candidates.pairs), progress)
     alike = np.flatnonzero(similar >= MIN_THUMBNAIL)
     alike = alike[keep_nearest(candidates.pairs[alike], similar[alike])]
     near, distances = candidates.pairs[alike], candidates.distances[alike]
@@ -149,12 +149,14 @@ def _first_of_each(images: pd.DataFrame) -> NDArray[np.int64]:
     return np.flatnonzero(usable & ~images["pixel_sha256"].where(usable).duplicated()).astype(np.int64)
 
 
-def _propose(images: pd.DataFrame, positions: NDArray[np.int64], max_distance: int) -> Candidates:
+def _propose(
+    images: pd.DataFrame, positions: NDArray[np.int64], max_distance: int, progress: ProgressCallback
+) -> Candidates:
     # The same frame with and without calipers differs raw and agrees cleaned: both hashes take part.
     cleaned = images["phash_refined"].notna() & (images["phash_refined"] != images["phash"])
     hashes = parse_hashes([*images["phash"], *images["phash_refined"][cleaned]])
     owners = np.concatenate([positions, positions[cleaned.to_numpy()]])
-    return find_candidates(hashes, owners, max_distance=max_distance)
+    return find_candidates(hashes, owners, max_distance=max_distance, progress=progress)
 
 
 def _describe_pairs(

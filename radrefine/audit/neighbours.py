@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.fingerprints import HASH_BITS, fine_structure
+from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
 MAX_DISTANCE: Final = 10
 MIN_THUMBNAIL: Final = 0.7
@@ -64,6 +65,7 @@ def find_candidates(
     most_pairs: int = _MOST_PAIRS,
     comparisons: int = _COMPARISONS,
     few: int = _FEW_HASHES,
+    progress: ProgressCallback = ignore_progress,
 ) -> Candidates:
     """Find pairs of images with perceptual hashes at most `max_distance` bits apart.
 
@@ -74,6 +76,7 @@ def find_candidates(
         most_pairs: Bound on the pairs returned.
         comparisons: Bound on the comparisons made, apart from 16 per hash and table.
         few: Number of hashes up to which every pair is compared.
+        progress: Told after every table.
 
     Returns:
         The pairs; pairs of an image with itself are left out.
@@ -86,7 +89,7 @@ def find_candidates(
     window = max(_FEWEST_NEIGHBOURS, comparisons // max(1, len(hashes) * len(_TABLES)))
     found: dict[str, NDArray] = {"key": np.empty(0, np.int64), "distance": np.empty(0, np.uint8)}
     cut = 0
-    for table in _TABLES:
+    for number, table in enumerate(_TABLES, 1):
         key, distance, left = _search_table(bands, owners, table, max_distance, window, images)
         cut += left
         key, distance, max_distance = _merge(
@@ -96,16 +99,20 @@ def find_candidates(
             most_pairs,
         )
         found = {"key": key, "distance": distance}
+        progress(Progress("search", number, len(_TABLES)))
     pairs = np.stack(np.divmod(found["key"], images), axis=1)
     return Candidates(pairs, found["distance"], max_distance, -1 if cut else min(max_distance, _SURE_DISTANCE), cut)
 
 
-def correlate_pairs(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+def correlate_pairs(
+    thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64], progress: ProgressCallback = ignore_progress
+) -> NDArray[np.float32]:
     """Correlate the fine structure of the thumbnails of each pair.
 
     Args:
         thumbnails: (N, 32, 32) uint8.
         pairs: (M, 2) positions into `thumbnails`.
+        progress: Told after every chunk of pairs.
 
     Returns:
         (M,) float32, -1 to 1.
@@ -117,6 +124,7 @@ def correlate_pairs(thumbnails: NDArray[np.uint8], pairs: NDArray[np.int64]) -> 
         rows = fine_structure(thumbnails[images])
         first, second = position.reshape(-1, 2).T
         result[start : start + len(chunk)] = np.einsum("ij,ij->i", rows[first], rows[second])
+        progress(Progress("likeness", start + len(chunk), len(pairs)))
     return result
 
 

@@ -74,7 +74,7 @@ def audit_collection(
         min_correlation: Least likeness (see `radrefine.audit.confirm`) that confirms a near-duplicate.
         fewest: Images below which a class counts as too small to split.
         jobs: Number of threads; 0 and -1 take one per core.
-        progress: Told while images are decoded.
+        progress: Told while images are decoded and compared.
 
     Raises:
         RefinedFolderError: `refined` is not a refined folder.

@@ -68,7 +68,7 @@ def split_collection(
         refined: A folder that `radrefine clean` wrote.
         out: The split folder to write.
         options: See `SplitOptions`; its folds are for `fold_collection`.
-        progress: Told while images are decoded for their fingerprints.
+        progress: Told while images are decoded and compared.
 
     Returns:
         The facts of `split.json` and the proof, computed from the files as written. A proof that finds leakage is

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from radrefine.audit.neighbours import correlate_pairs, find_candidates, keep_nearest, parse_hashes
 from radrefine.fingerprints import thumbnail
+from radrefine.progress import Progress
 from tests.radrefine.pictures import brighter, scene
 
 
@@ -43,6 +44,17 @@ def test_pairs_are_exactly_those_of_all_comparisons(few: int) -> None:
     found = find_candidates(hashes, np.arange(len(hashes)), max_distance=6, few=few)
 
     assert {tuple(pair) for pair in found.pairs.tolist()} == expected
+
+
+def test_search_and_likeness_are_told_to_their_ends() -> None:
+    told: list[Progress] = []
+    hashes = np.repeat(random_hashes(20), 2)
+
+    found = find_candidates(hashes, np.arange(40), few=0, progress=told.append)
+    correlate_pairs(np.stack([thumbnail(scene(0))] * 40), found.pairs, told.append)
+
+    assert [(state.done, state.total) for state in told if state.stage == "search"] == [(n, 28) for n in range(1, 29)]
+    assert told[-1] == Progress("likeness", 20, 20)
 
 
 def test_few_hashes_are_all_compared_whatever_the_distance() -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import joblib
 import torch
 
 from pgnm.config import Recipe, load_recipe, read_value
@@ -19,6 +18,7 @@ from pgnm.files import write_json
 from pgnm.finetune import finetune
 from pgnm.pretrain import pretrain
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
+from pgnm.workers import run_side_by_side
 
 SCHEMA: Final = 1
 SWEPT: Final = ("grid", "kernel", "sigma")
@@ -180,6 +180,7 @@ def run_study(
 
     Raises:
         UsageError: `out` holds a study in which an arm of the same name has another recipe, or of another split.
+        TrainingError: The process of one of several runs at a time was ended from outside.
     """
     options = options or StudyOptions()
     _record_plan(arms, split, out, options)
@@ -189,17 +190,15 @@ def run_study(
     total = len(arms) * options.seeds
     devices = torch.cuda.device_count()
     jobs = options.jobs or max(1, devices)
-    tasks = (
-        joblib.delayed(_try_one)(
-            arm, seed, split, out, options, _device(arm, i, devices, jobs), progress if jobs == 1 else None
-        )
+    calls = (
+        (arm, seed, split, out, options, _device(arm, i, devices, jobs), progress if jobs == 1 else None)
         for i, (arm, seed) in enumerate(pending)
     )
     done = total - len(pending)
     failed: dict[str, str] = {}
     progress(Progress("runs", done, total))
     # Runs share the GPUs in turn; with one job everything stays in this process.
-    for place, fault in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+    for place, fault in run_side_by_side(_try_one, calls, jobs=jobs):
         done += 1
         if fault:
             failed[place] = fault

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from radrefine.errors import UsageError
 from radrefine.workers import WorkerDiedError, run_chunks
+from tests.processes import await_that, is_running
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,20 +30,6 @@ def fail(chunk: int) -> int:
 def wait(folder: Path) -> None:
     (folder / str(os.getpid())).touch()
     time.sleep(600)
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def await_that(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def die(chunk: int) -> int:

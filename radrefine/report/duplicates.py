@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from radrefine.fingerprints import file_sha256
+from radrefine.outputs import bounds_of
 from radrefine.reading import reading
 from radrefine.report.pictures import copy_picture
 
@@ -75,12 +76,13 @@ def gather_audit(refined: Path, out: Path) -> AuditPages | None:
         near = _table(folder / "near_duplicates.csv")
         sets = [*_conflicts(folder, near), *_exact(folder), *_near(near)]
     pictures: dict[str, str] = {}
+    most = bounds_of(refined).max_pixels
     for alike in sets:
         for image in alike.images:
             path = image["path"]
             if path not in pictures:
                 stem = out / "alike" / f"{len(pictures):06d}"
-                pictures[path] = copy_picture(refined / "images" / path, stem, out)
+                pictures[path] = copy_picture(refined / "images" / path, stem, out, most)
             image["picture"] = pictures[path]
     now = file_sha256((refined / "manifest.parquet").read_bytes())
     return AuditPages(facts, sets, facts.get("manifest_sha256") != now)

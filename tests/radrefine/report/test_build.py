@@ -1,6 +1,7 @@
 """The pages of a refined folder: what they show, and that they are built whole."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -184,3 +185,17 @@ def test_pictures_before_are_found_for_every_kind_of_file(tmp_path: Path, archiv
     assert found.keys() == paths.keys()
     for path, image in found.items():
         np.testing.assert_array_equal(image, paths[path])
+
+
+@pytest.mark.parametrize(("most", "shown"), [(48 * 64, True), (48 * 64 - 1, False)])
+def test_pictures_are_shown_as_large_as_clean_took_them(tmp_path: Path, most: int, shown: bool) -> None:
+    picture, refined = encode_png(np.zeros((48, 64), np.uint8)), tmp_path / "refined"
+    (tmp_path / "US").mkdir()
+    (tmp_path / "US" / "a.png").write_bytes(picture)
+    refined.mkdir()
+    (refined / "run.json").write_text(json.dumps({"configuration": {"max_bytes": 10_000, "max_pixels": most}}))
+    item = GalleryItem("US/a.png", "US", "refined", 64, 48, 0.5, 0.1)
+
+    write_pictures([item], refined, tmp_path, tmp_path / "out", ignore_progress)
+
+    assert bool(item.before) is shown

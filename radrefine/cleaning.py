@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from radrefine.agenda import Agenda
 from radrefine.catalog import Catalog, Entry, Place, parse_label
+from radrefine.chunks import clean_chunk, suspects
 from radrefine.clean_options import CleanOptions, CleanSummary
 from radrefine.correction_index import Corrections, open_corrections
 from radrefine.errors import RefinedFolderError, WorkerError
@@ -23,7 +24,7 @@ from radrefine.progress import Progress, ProgressCallback
 from radrefine.review import Review, read_review
 from radrefine.schema import SCHEMA
 from radrefine.tables import are_whole, write_tables
-from radrefine.work import Outcome, Settings, Task, clean_chunk, failed, suspects, versions
+from radrefine.work import Outcome, Settings, Task, failed, versions
 from radrefine.workers import WorkerDiedError, cpu_count, run_chunks
 
 log = logging.getLogger(__name__)

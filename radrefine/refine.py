@@ -8,7 +8,9 @@ import numpy as np
 
 from radrefine.areas import window
 from radrefine.artifacts.detect import Detector, check_detector, detect_marks
+from radrefine.artifacts.engines import Engine, check_engine
 from radrefine.artifacts.find import Detection
+from radrefine.artifacts.learned import Sight
 from radrefine.artifacts.outliers import residual_score
 from radrefine.errors import UsageError
 from radrefine.fringe import spread_colour
@@ -37,6 +39,7 @@ class RefineOptions:
         weights: ONNX file of the learned detector; the one that comes with the package where empty.
         keep: Kinds of marks to leave in place.
         templates: Folder of templates to look for beside; see `radrefine.artifacts.bank.load_templates`.
+        engine: What runs the network of the learned detector; results differ by rounding alone.
     """
 
     remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
@@ -47,6 +50,7 @@ class RefineOptions:
     weights: str = field(default="", metadata={"help": "Weights of your own for the learned detector, an ONNX file."})
     keep: tuple[str, ...] = field(default=(), metadata={"help": "Kinds of marks to leave in place."})
     templates: str = field(default="", metadata={"help": "Folder of PNG templates of marks to look for beside."})
+    engine: Engine = field(default="opencv", metadata={"help": "What runs the network: opencv or torch."})
 
     def __post_init__(self) -> None:
         for flag, kinds in (("--remove", self.remove), ("--keep", self.keep)):
@@ -59,11 +63,20 @@ class RefineOptions:
         if not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score must lie between 0 and 1, got {self.min_score}")
         check_detector(self.detector)
+        check_engine(self.engine)
         check_fill(self.method, self.radius)
 
 
+def shows_something(image: Image) -> bool:
+    """Tell whether a picture is large enough, and has grey levels enough, for marks to be looked for."""
+    return min(image.shape[:2]) >= _LEAST_SIDE and bool(np.ptp(image) >= _LEAST_RANGE)
+
+
 def refine_image(
-    image: Image, options: RefineOptions | None = None, decisions: Sequence[Decision] = ()
+    image: Image,
+    options: RefineOptions | None = None,
+    decisions: Sequence[Decision] = (),
+    sight: Sight | None = None,
 ) -> RefineResult:
     """Find the burned-in marks of an image and fill them.
 
@@ -71,14 +84,17 @@ def refine_image(
         image: (H, W) or (H, W, 3), uint8.
         options: What to remove and how.
         decisions: Those of a person about single marks; the pixels of one to be left stay as they are.
+        sight: What the network said of it, where it was asked before; see `radrefine.artifacts.learned.see_marks`.
 
     Returns:
         The refined image, equal to the input outside the mask; mask, findings and residual score.
     """
     options = options or RefineOptions()
-    if min(image.shape[:2]) < _LEAST_SIDE or np.ptp(image) < _LEAST_RANGE:
+    if not shows_something(image):
         return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
-    detection = detect_marks(image, options.detector, options.weights, options.templates)
+    detection = detect_marks(
+        image, options.detector, options.weights, options.templates, engine=options.engine, sight=sight
+    )
     wanted = set(options.remove) - set(options.keep)
     findings = [
         replace(found, removed=found.kind in wanted and found.score >= options.min_score)

@@ -44,6 +44,13 @@ def clean(
     weights: Annotated[
         Path | None, typer.Option(help="Weights of your own for the learned detector, an ONNX file.")
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What runs the network: opencv, or torch (extra train), for several images at once and on a GPU "
+            "where it finds one."
+        ),
+    ] = "opencv",
     method: Annotated[str, typer.Option(help="Fill: texture, telea, navier-stokes or biharmonic.")] = "texture",
     radius: Annotated[int, typer.Option(min=1, help="Neighbourhood of telea and navier-stokes, px.")] = 3,
     layout: Annotated[str, typer.Option(help="How paths are read: radimagenet or imagefolder.")] = "radimagenet",
@@ -83,6 +90,7 @@ def clean(
         weights="" if weights is None else str(weights.resolve()),
         keep=_names(keep or ""),
         templates="" if templates is None else str(templates.resolve()),
+        engine=engine,  # type: ignore[arg-type]  # checked there
     )
     options = CleanOptions(
         refine=refine,

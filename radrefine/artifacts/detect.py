@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from radrefine.artifacts.find import Detection, find_artifacts, find_templates
-from radrefine.artifacts.learned import find_learned
+from radrefine.artifacts.learned import Sight, find_learned
 from radrefine.errors import UsageError
 from radrefine.records import Finding, Image, Mask
 
@@ -25,7 +25,15 @@ def check_detector(name: str) -> None:
         raise UsageError(f"unknown --detector {name!r}; choose from {', '.join(DETECTORS)}")
 
 
-def detect_marks(image: Image, detector: Detector, weights: str = "", templates: str = "") -> Detection:
+def detect_marks(
+    image: Image,
+    detector: Detector,
+    weights: str = "",
+    templates: str = "",
+    *,
+    engine: str = "opencv",
+    sight: Sight | None = None,
+) -> Detection:
     """Find burned-in marks.
 
     Args:
@@ -33,12 +41,14 @@ def detect_marks(image: Image, detector: Detector, weights: str = "", templates:
         detector: Which detector looks.
         weights: ONNX file for the network; the one that comes with the package where empty.
         templates: Folder of templates to look for beside; none where empty.
+        engine: What runs the network.
+        sight: What the network said of the image, where it was asked before.
 
     Returns:
         Findings and masks; nothing is removed here.
     """
     check_detector(detector)
-    found = find_artifacts(image) if detector == "classical" else find_learned(image, weights)
+    found = find_artifacts(image) if detector == "classical" else find_learned(image, weights, engine, sight)
     if detector == "both":
         found = merge_detections(found, find_artifacts(image))
     if templates:

@@ -1,4 +1,4 @@
-"""Find marks with a small trained network, run by OpenCV: no training package is needed.
+"""Find marks with a small trained network; no training package is needed.
 
 The weights and what they were trained on lie in `weights/`: `mark_detector.onnx`, its settings in `mark_detector.json`
 and its card.
@@ -7,15 +7,17 @@ and its card.
 import hashlib
 import json
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.artifacts.coloured import complete_coloured
+from radrefine.artifacts.engines import open_network
 from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.flow import leave_flow
@@ -43,11 +45,24 @@ _MULTIPLE: Final = 16
 _BLOCK: Final = 2
 
 
+class Sight(NamedTuple):
+    """What the network itself says of a picture.
+
+    Attributes:
+        marks: (4, H / 2, W / 2) float32 logits of the pixels of each 2 x 2 block, of the picture as the network saw it.
+        kinds: (9, H / 4, W / 4) float32 logits of the kinds.
+    """
+
+    marks: NDArray[np.float32]
+    kinds: NDArray[np.float32]
+
+
 class MarkDetector:
     """Weights ready to run. One instance serves one thread.
 
     Args:
         weights: ONNX file, with its settings of the same name ending in `.json` beside it.
+        engine: What runs the network, one of `radrefine.artifacts.engines.ENGINES`.
 
     Attributes:
         settings: What goes with the weights.
@@ -57,17 +72,37 @@ class MarkDetector:
         SourceError: A file is missing or is not what its name says.
     """
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
+    def __init__(self, weights: Path = WEIGHTS, engine: str = "opencv") -> None:
         try:
             known = json.loads(weights.with_suffix(".json").read_text())
             score = tuple(float(value) for value in known["score"])
             self.settings = DetectorSettings(tuple(known["kinds"]), float(known["threshold"]), score)  # type: ignore[arg-type]
             self.rims = RimNetwork.from_plain(known["rims"]) if known.get("rims") else None
-            self._net = read_network(weights)
+            self._network = open_network(weights, engine)
         except (OSError, ValueError, KeyError, TypeError, cv2.error) as error:
             raise _bad_weights(weights, error) from None
 
-    def look(self, image: Image, areas: EvenAreas | None = None) -> Verdict:
+    def see(self, images: Sequence[Image]) -> list[Sight]:
+        """Run the network on some pictures, those of one size together.
+
+        Args:
+            images: (H, W) or (H, W, 3) RGB, uint8.
+
+        Returns:
+            What it says of each, in their order.
+        """
+        together: dict[tuple[int, ...], list[tuple[int, NDArray[np.float32]]]] = {}
+        for number, image in enumerate(images):
+            blocks = _blocks(_scaled(image))
+            together.setdefault(blocks.shape, []).append((number, blocks))
+        sights: dict[int, Sight] = {}
+        for group in together.values():
+            blocks = group[0][1] if len(group) == 1 else np.concatenate([blocks for _, blocks in group])
+            marks, kinds = self._network.run(blocks)
+            sights |= {number: Sight(marks[place], kinds[place]) for place, (number, _) in enumerate(group)}
+        return [sights[number] for number in range(len(images))]
+
+    def look(self, image: Image, areas: EvenAreas | None = None, sight: Sight | None = None) -> Verdict:
         """Return what the network says of a picture, with what it is unsure of completed, and flow left.
 
         Completed are even areas, coloured lines, rulers, rims and white ink, in this order.
@@ -75,22 +110,17 @@ class MarkDetector:
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
             areas: The even areas of the picture, where the caller has them.
+            sight: What `see` returned for it, where it was asked before.
 
         Returns:
             The verdict on every pixel.
         """
         height, width = image.shape[:2]
         scale = look_scale(max(height, width))
-        seen = image
-        if scale != 1:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-            seen = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
-        self._net.setInput(_blocks(seen))
-        marks, kinds = self._net.forward(["mark", "kind"])
-        rows, columns = seen.shape[:2]
-        logits = _pixels(marks[0])[:rows, :columns]
-        coarse = kinds[0].reshape(len(kinds[0]), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[2:])
+        marks, kinds = sight or self.see([image])[0]
+        columns, rows = _scaled_size(image)
+        logits = _pixels(marks)[:rows, :columns]
+        coarse = kinds.reshape(len(kinds), -1).argmax(axis=0).astype(np.uint8).reshape(kinds.shape[1:])
         if scale != 1:
             logits = np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         least = self.settings.least_logit
@@ -99,22 +129,35 @@ class MarkDetector:
         if self.rims is not None:
             logits = self.rims.settle(image, logits, least)
         logits = leave_flow(image, complete_vivid(image, logits, least), least)
-        return Verdict(logits, coarse, marks.shape[2] * _BLOCK / coarse.shape[0] / scale)
+        return Verdict(logits, coarse, marks.shape[1] * _BLOCK / coarse.shape[0] / scale)
 
 
-def find_learned(image: Image, weights: str = "") -> Detection:
+def see_marks(images: Sequence[Image], weights: str = "", engine: str = "opencv") -> list[Sight]:
+    """Run the network on some pictures at once, which pays with torch; see `MarkDetector.see`.
+
+    Args:
+        images: (H, W) or (H, W, 3), uint8.
+        weights: ONNX file; the one that comes with the package where empty.
+        engine: What runs the network.
+    """
+    return _of_this_thread(weights, engine).see(images)
+
+
+def find_learned(image: Image, weights: str = "", engine: str = "opencv", sight: Sight | None = None) -> Detection:
     """Find burned-in marks with the network.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
         weights: ONNX file; the one that comes with the package where empty.
+        engine: What runs the network.
+        sight: What `see_marks` returned for it, where it was asked before.
 
     Returns:
         Findings and masks; nothing is removed here.
     """
-    detector = _of_this_thread(weights)
+    detector = _of_this_thread(weights, engine)
     areas = EvenAreas(image)
-    verdict = detector.look(image, areas)
+    verdict = detector.look(image, areas, sight)
     findings, masks = group_marks(verdict, detector.settings)
     # Of a bar without words along an edge the network cannot tell whether it is a bar or what surrounds the scan.
     add_bars(areas, findings, masks, verdict.logits.shape)
@@ -143,6 +186,21 @@ def weights_hash(weights: str = "") -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def _scaled_size(image: Image) -> tuple[int, int]:
+    """Return width and height at which the network sees a picture, px."""
+    height, width = image.shape[:2]
+    scale = look_scale(max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _scaled(image: Image) -> Image:
+    size = _scaled_size(image)
+    if size == image.shape[1::-1]:
+        return image
+    how = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+
+
 def _blocks(image: Image) -> NDArray[np.float32]:
     """Return a picture as the network reads it: (1, 12, H / 2, W / 2), 0 to 1, mirrored up to a multiple of 16."""
     below, right = (-side % _MULTIPLE for side in image.shape[:2])
@@ -167,28 +225,15 @@ def _pixels(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     return pixels
 
 
-def read_network(weights: Path) -> Any:
-    """Return the network of an ONNX file, as OpenCV runs it.
-
-    Raises:
-        cv2.error: No such file, or no network.
-    """
-    # OpenCV 5 has a second engine, which is slower for a network this small; the classic one can only
-    # be had for a file, not for a buffer.
-    engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
-    path = str(weights)
-    return cv2.dnn.readNetFromONNX(path) if engine is None else cv2.dnn.readNetFromONNX(path, engine)
-
-
 _threads = threading.local()
 
 
-def _of_this_thread(weights: str) -> MarkDetector:
+def _of_this_thread(weights: str, engine: str) -> MarkDetector:
     """Return the detector of the calling thread: a network of OpenCV's must not run in two threads at once."""
-    known: dict[str, MarkDetector] = _threads.__dict__.setdefault("detectors", {})
-    if weights not in known:
-        known[weights] = MarkDetector(Path(weights) if weights else WEIGHTS)
-    return known[weights]
+    known: dict[tuple[str, str], MarkDetector] = _threads.__dict__.setdefault("detectors", {})
+    if (weights, engine) not in known:
+        known[weights, engine] = MarkDetector(Path(weights) if weights else WEIGHTS, engine)
+    return known[weights, engine]
 
 
 def _bad_weights(path: Path, error: Exception) -> SourceError:

@@ -1,6 +1,5 @@
 """Turn a trained network into the files that the package ships: ONNX weights, settings, card."""
 
-import copy
 import operator
 from collections.abc import Mapping
 from typing import Final
@@ -9,10 +8,9 @@ import cv2
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from radrefine.artifacts.network import BLOCK, fold_norms
 from radrefine.detector import onnx_file
-from radrefine.detector.network import BLOCK
 from radrefine.errors import RadrefineError
 
 _TOLERANCE: Final = 1e-4
@@ -28,7 +26,7 @@ def to_onnx(network: nn.Module, metadata: Mapping[str, str] | None = None) -> by
     Raises:
         ValueError: The network holds something else.
     """
-    folded = _folded(network)
+    folded = fold_norms(network)
     traced = fx.symbolic_trace(folded)
     modules = dict(traced.named_modules())
     nodes: list[bytes] = []
@@ -90,18 +88,6 @@ def _module_node(module: nn.Module, inputs: list[str], name: str, tensors: list[
         ways = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
         return onnx_file.node("Resize", [*inputs, "", f"{name}.scales"], name, ways)
     raise ValueError(f"cannot write {type(module).__name__} as ONNX; extend radrefine.detector.export")
-
-
-def _folded(network: nn.Module) -> nn.Module:
-    folded = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
-    for layer in folded.modules():
-        if not isinstance(layer, nn.Sequential) or len(layer) < 2:
-            continue
-        convolution, norm = layer[0], layer[1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            layer[0] = fuse_conv_bn_eval(convolution, norm)
-            del layer[1]
-    return folded
 
 
 def _results(traced: fx.GraphModule) -> list[fx.Node]:

@@ -1,18 +1,16 @@
 """What a training of the mark detector starts from: the checkpoint of an earlier one, or finished weights."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from radrefine.artifacts.learned import WEIGHTS, read_network
-from radrefine.detector.network import MarkNetwork, to_blocks
+from radrefine.artifacts.engines import read_convolutions
+from radrefine.artifacts.learned import WEIGHTS
+from radrefine.artifacts.network import MarkNetwork, to_blocks
 from radrefine.detector.state import STATE_FILE, TrainingState, read_checkpoint
 from radrefine.errors import UsageError
 
@@ -65,7 +63,10 @@ def take_weights(network: MarkNetwork, path: Path, images: Tensor) -> None:
         UsageError: No such file, or weights of another network.
     """
     biases: dict[nn.Module, tuple[nn.BatchNorm2d, Tensor]] = {}
-    blobs = _convolutions(path)
+    try:
+        blobs = read_convolutions(path)
+    except cv2.error:
+        raise UsageError(f"expected the weights of a mark detector in {path}, which cannot be read") from None
     layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)]
     modules = dict(network.named_modules())
     if sorted(blobs) != sorted(name.replace(".", "_") for name, _ in layers):
@@ -96,16 +97,6 @@ def take_weights(network: MarkNetwork, path: Path, images: Tensor) -> None:
     network(to_blocks(images))
     for hook in hooks:
         hook.remove()
-
-
-def _convolutions(path: Path) -> dict[str, Sequence[NDArray[np.float32]]]:
-    """Return weight and bias of every convolution of an ONNX file, by its name."""
-    try:
-        net = read_network(path)
-        layers = {name: net.getLayer(name) for name in net.getLayerNames()}
-    except cv2.error:
-        raise UsageError(f"expected the weights of a mark detector in {path}, which cannot be read") from None
-    return {name.partition("!")[2]: layer.blobs for name, layer in layers.items() if layer.type == "Convolution"}
 
 
 def _known_steps(path: Path) -> int:

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
+from radrefine.artifacts.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector.backgrounds import Backgrounds, load_backgrounds
 from radrefine.detector.dataset import Composites, Sample
 from radrefine.detector.loss import mark_loss
-from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector.options import TrainOptions
 from radrefine.detector.start import start_from
 from radrefine.detector.state import TrainingState, log_round, restore_state, save_state

@@ -32,7 +32,7 @@ import typer
 
 from radrefine.areas import grown, window
 from radrefine.artifacts.detect import DETECTORS, detect_marks
-from radrefine.artifacts.learned import WEIGHTS, MarkDetector
+from radrefine.artifacts.learned import WEIGHTS, MarkDetector, see_marks
 from radrefine.artifacts.response import to_grey
 from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_bench
 from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
@@ -48,6 +48,8 @@ MARKED = ("busi_artifact", "ddti_artifact", "screens")
 CLEAN = ("busi_clean", "ddti_clean", "hip_clean")
 # It lies among the clean images and carries calipers.
 MISPLACED = "146_2.png"
+# As many as a worker of `radrefine clean` is given at a time.
+_TOGETHER = 8
 
 app = typer.Typer(add_completion=False)
 
@@ -149,8 +151,28 @@ def speed(repeats: int = 3, weights: str = "") -> None:
             print(
                 f"{name:7} {detector:10} {taken:.2f} ms, {taken / codec:.1f} x codec, {taken - codec:.2f} ms without it"
             )
+        taken = _together_ms(coded, repeats, RefineOptions(weights=weights, engine="torch"))
+        print(
+            f"{name:7} learned, {_TOGETHER} images together by torch {taken:.2f} ms, {taken - codec:.2f} ms without it"
+        )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process: {memory:,.0f} MiB")
+
+
+def _together_ms(coded: list[bytes], repeats: int, options: RefineOptions) -> float:
+    """Return the time of an image of which the network sees several together, median over such groups."""
+    import torch
+
+    torch.set_num_threads(1)
+    times = []
+    for _ in range(repeats + 1):
+        for start in range(0, len(coded) - _TOGETHER + 1, _TOGETHER):
+            started = time.process_time()
+            images = [decode_image(data) for data in coded[start : start + _TOGETHER]]
+            for image, sight in zip(images, see_marks(images, options.weights, options.engine), strict=True):
+                encode_png(refine_image(image, options, sight=sight).image)
+            times.append((time.process_time() - started) / _TOGETHER)
+    return 1000 * float(np.median(times[len(times) // (repeats + 1) :]))
 
 
 def _median_ms(coded: list[bytes], repeats: int, work: Callable[[Image], Image]) -> float:

@@ -42,7 +42,7 @@ HERE = CleanOptions(jobs=1, backend="threading")
 def blacken_bright_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where workers are threads, refine by a rule that these tests can predict; processes use the real one."""
 
-    def refine(image: Image, options: object, decisions: object = ()) -> RefineResult:
+    def refine(image: Image, options: object, decisions: object = (), sight: object = None) -> RefineResult:
         mask = (image if image.ndim == 2 else image.min(axis=2)) > 200
         refined = image.copy()
         refined[mask] = 0

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from radrefine import agenda, cleaning, dicom
 from radrefine.batch import clean_collection
+from radrefine.chunks import clean_chunk
 from radrefine.clean_options import CleanOptions
 from radrefine.dicom import count_frames, read_frame, read_frames
 from radrefine.errors import ImageError, MissingExtraError, SourceError
@@ -20,7 +21,6 @@ from radrefine.images import decode_image
 from radrefine.members import FileLocator, FrameLocator, Member, read_bytes
 from radrefine.progress import Progress
 from radrefine.sources import open_members
-from radrefine.work import clean_chunk
 
 pydicom = pytest.importorskip("pydicom")
 

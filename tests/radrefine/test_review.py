@@ -111,7 +111,9 @@ def two_marks(monkeypatch: pytest.MonkeyPatch) -> Image:
     masks["text"][10:20, 10:30] = True
     masks["caliper"][10:20, 20:40] = True
     findings = [Finding("text", 10, 10, 20, 10, 0.9, "test"), Finding("caliper", 20, 10, 20, 10, 0.9, "test")]
-    monkeypatch.setattr("radrefine.refine.detect_marks", lambda image, *_: Detection(findings, masks, image.shape[:2]))
+    monkeypatch.setattr(
+        "radrefine.refine.detect_marks", lambda image, *_, **__: Detection(findings, masks, image.shape[:2])
+    )
     return image
 
 

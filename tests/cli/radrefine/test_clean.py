@@ -143,9 +143,9 @@ def test_full_disk_is_one_sentence_and_the_next_run_completes(source: Path, tmp_
 
 def test_interrupt_gives_exit_code_130(source: Path, tmp_path: Path) -> None:
     code = (
-        "import os, signal, radrefine.work as work; from cli.radrefine import main\n"
+        "import os, signal, radrefine.chunks as chunks; from cli.radrefine import main\n"
         "def stop(*_): os.kill(os.getpid(), signal.SIGINT)\n"
-        "work.clean_one = stop; main()"
+        "chunks._open = stop; main()"
     )
     command = [sys.executable, "-c", code, "clean", "--src", source, "--out", tmp_path / "out", "--jobs", "1"]
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from cli.radrefine import app
 from radrefine.artifacts.learned import MarkDetector, look_scale
+from radrefine.artifacts.network import MarkNetwork
 from radrefine.detector.export import check_export, to_onnx
-from radrefine.detector.network import MarkNetwork
 
 
 def _used_network() -> MarkNetwork:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from radrefine.artifacts.learned import WEIGHTS, read_network
+from radrefine.artifacts.engines import read_network
+from radrefine.artifacts.learned import WEIGHTS
+from radrefine.artifacts.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector import training
 from radrefine.detector.export import to_onnx
 from radrefine.detector.loss import mark_loss
-from radrefine.detector.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector.options import TrainOptions
 from radrefine.detector.start import SHIPPED, take_weights
 from radrefine.detector.training import one_cycle, train_detector

@@ -1,9 +1,12 @@
 """The mark detector's network: a small U-Net that works on 2 x 2 blocks of pixels, so that thin strokes stay cheap."""
 
+import copy
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from radrefine.marks import DRAWN_KINDS
 
@@ -75,6 +78,19 @@ def to_pixels(logits: Tensor) -> Tensor:
     return functional.pixel_shuffle(logits, BLOCK)[:, 0]
 
 
+def fold_norms(network: nn.Module) -> nn.Module:
+    """Return a copy of a network, on the CPU, that computes the same with batch normalisation in its convolutions."""
+    folded = copy.deepcopy(network).cpu().eval().to(memory_format=torch.contiguous_format)
+    for layer in folded.modules():
+        if not isinstance(layer, nn.Sequential) or len(layer) < 2:
+            continue
+        convolution, norm = layer[0], layer[1]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            layer[0] = fuse_conv_bn_eval(convolution, norm)
+            del layer[1]
+    return folded
+
+
 def count_parameters(network: nn.Module) -> int:
     """Return the number of trained numbers."""
     return sum(parameter.numel() for parameter in network.parameters())
@@ -88,4 +104,4 @@ def _layer(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> 
     )
 
 
-__all__ = ["BLOCK", "KIND_STEP", "MarkNetwork", "count_parameters", "to_blocks", "to_pixels"]
+__all__ = ["BLOCK", "KIND_STEP", "MarkNetwork", "count_parameters", "fold_norms", "to_blocks", "to_pixels"]

@@ -17,6 +17,9 @@ ENGINES: Final[tuple[str, ...]] = get_args(Engine)
 
 Floats = NDArray[np.float32]
 
+# Channels of the blocks of a picture in colour: three colours of 2 x 2 pixels.
+_COLOUR: Final = 12
+
 
 class Network(Protocol):
     """A network ready to run. One instance serves one thread."""
@@ -25,7 +28,8 @@ class Network(Protocol):
         """Return the logits of marks and of kinds.
 
         Args:
-            blocks: (B, 12, H / 2, W / 2), 0 to 1; see `radrefine.artifacts.network.to_blocks`.
+            blocks: (B, 12, H / 2, W / 2), 0 to 1; see `radrefine.artifacts.network.to_blocks`. Or the first four
+                channels of grey pictures, whose colours are equal: the same is said sooner.
 
         Returns:
             (B, 4, H / 2, W / 2) and (B, 9, H / 4, W / 4); see `MarkNetwork.forward`.
@@ -82,12 +86,27 @@ def read_convolutions(weights: Path) -> dict[str, Sequence[Floats]]:
 
 class _OnOpenCV:
     def __init__(self, weights: Path) -> None:
-        self._net = read_network(weights)
+        self._weights = weights
+        self._nets = {_COLOUR: read_network(weights)}
 
     def run(self, blocks: Floats) -> tuple[Floats, Floats]:
-        self._net.setInput(blocks)
-        marks, kinds = self._net.forward(["mark", "kind"])
+        channels = blocks.shape[1]
+        if channels not in self._nets:
+            net = self._nets[channels] = read_network(self._weights)
+            first = next(layer for layer in map(net.getLayer, net.getLayerNames()) if layer.type == "Convolution")
+            # OpenCV gives the parameters of a layer by its name alone.
+            number = net.getLayerId(first.name)
+            net.setParam(number, 0, _without_colour(net.getParam(number, 0)))
+        net = self._nets[channels]
+        net.setInput(blocks)
+        marks, kinds = net.forward(["mark", "kind"])
         return marks, kinds
+
+
+def _without_colour(weight: Floats) -> Floats:
+    """Return the weight of the first convolution for pictures whose three colours are equal."""
+    outputs, _, *kernel = weight.shape
+    return np.ascontiguousarray(weight.reshape(outputs, 3, -1, *kernel).sum(axis=1))
 
 
 class _OnTorch:
@@ -119,6 +138,7 @@ class _OnTorch:
         try:
             with torch.inference_mode():
                 given = torch.from_numpy(blocks).to(self._device, memory_format=torch.channels_last)
+                given = given.repeat(1, _COLOUR // given.shape[1], 1, 1)
                 marks, kinds = self._network(given)
                 return marks.contiguous().cpu().numpy(), kinds.contiguous().cpu().numpy()
         except RuntimeError as error:  # a GPU without memory left, say

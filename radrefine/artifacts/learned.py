@@ -93,7 +93,7 @@ class MarkDetector:
         """
         together: dict[tuple[int, ...], list[tuple[int, NDArray[np.float32]]]] = {}
         for number, image in enumerate(images):
-            blocks = _blocks(_scaled(image))
+            blocks = _blocks(_scaled(_without_equal_colours(image)))
             together.setdefault(blocks.shape, []).append((number, blocks))
         sights: dict[int, Sight] = {}
         for group in together.values():
@@ -201,18 +201,29 @@ def _scaled(image: Image) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
 
+def _without_equal_colours(image: Image) -> Image:
+    """Return a picture whose colours are equal everywhere as the grey one that it is."""
+    if image.ndim == 3:
+        red, green, blue = (image[..., colour] for colour in range(3))
+        if np.array_equal(red, green) and np.array_equal(red, blue):
+            return np.ascontiguousarray(red)
+    return image
+
+
 def _blocks(image: Image) -> NDArray[np.float32]:
-    """Return a picture as the network reads it: (1, 12, H / 2, W / 2), 0 to 1, mirrored up to a multiple of 16."""
+    """Return a picture as the network reads it, 0 to 1, mirrored up to a multiple of 16.
+
+    Returns:
+        (1, 12, H / 2, W / 2), or (1, 4, H / 2, W / 2) of a grey picture.
+    """
     below, right = (-side % _MULTIPLE for side in image.shape[:2])
     if below or right:
         image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
     planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    blocks = np.empty((1, 3, _BLOCK, _BLOCK, image.shape[0] // _BLOCK, image.shape[1] // _BLOCK), np.float32)
+    blocks = np.empty((1, len(planes), _BLOCK, _BLOCK, image.shape[0] // _BLOCK, image.shape[1] // _BLOCK), np.float32)
     for channel, plane in enumerate(planes):
         for row, column in np.ndindex(_BLOCK, _BLOCK):
             np.multiply(plane[row::_BLOCK, column::_BLOCK], np.float32(1 / 255), out=blocks[0, channel, row, column])
-    if image.ndim == 2:
-        blocks[0, 1:] = blocks[0, 0]
     return blocks.reshape(1, -1, *blocks.shape[-2:])
 
 

@@ -31,6 +31,15 @@ def test_engines_agree() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_blocks_of_a_grey_picture_stand_for_three_equal_colours(engine: str) -> None:
+    grey = np.random.default_rng(0).random((1, 4, 48, 40), np.float32)
+    network = open_network(WEIGHTS, engine)
+
+    for one, other in zip(network.run(grey), network.run(np.tile(grey, (1, 3, 1, 1))), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_what_the_network_says_does_not_depend_on_what_it_sees_beside(engine: str) -> None:
     pictures = _pictures()
     together = see_marks(pictures, engine=engine)

@@ -173,7 +173,7 @@ def _frames_of(header: "Dataset", max_pixels: int) -> int:
 
 
 def _decode(dataset: "Dataset", index: int) -> Image:
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
     from pydicom.pixels.utils import pixel_array
 
     _check_stream(dataset, index)
@@ -184,25 +184,50 @@ def _decode(dataset: "Dataset", index: int) -> Image:
             raise ImageError(f"colours of {stored.dtype}; expected {_MOST_COLOUR_BITS} bits per channel")
         return np.ascontiguousarray(stored)
     if kind == "PALETTE COLOR":
-        return _to_eight_bits(apply_color_lut(stored, dataset))
+        return _coloured(stored, dataset)
     _drop_empty(dataset)
     values = apply_modality_lut(stored, dataset)
     if "WindowWidth" in dataset or "VOILUTSequence" in dataset:
         values = _stretched(apply_voi_lut(values, dataset), *_window(dataset, values))
     elif values.dtype != np.uint8:
         values = _stretched(values, float(values.min()), float(values.max()))
+    elif dataset.BitsStored < 8:
+        values = _stretched(values, 0.0, 2.0**dataset.BitsStored - 1)
     grey = np.asarray(values, np.uint8)
-    return np.ascontiguousarray(255 - grey if kind == "MONOCHROME1" else grey)
+    # Where a file says both it asks for one inversion, not for two.
+    inverse = kind == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
+    return np.ascontiguousarray(255 - grey if inverse else grey)
+
+
+def _coloured(stored: NDArray, dataset: "Dataset") -> Image:
+    """Return the colours that a palette gives to stored values."""
+    from pydicom.pixels.processing import apply_color_lut
+
+    if not dataset.original_encoding[1]:
+        for colour in ("Red", "Green", "Blue"):
+            for name in (f"{colour}PaletteColorLookupTableData", f"Segmented{colour}PaletteColorLookupTableData"):
+                # pydicom brings numbers into the order of this machine, and leaves words of raw bytes as they are.
+                if name in dataset and isinstance(dataset[name].value, bytes):
+                    dataset[name].value = np.frombuffer(dataset[name].value, ">u2").astype("<u2").tobytes()
+    colours = apply_color_lut(stored, dataset)
+    if colours.dtype == np.uint8:
+        return np.ascontiguousarray(colours)
+    # Some files hold 8-bit colours in words of 16; the whole table tells, one frame may show its dark end alone.
+    table = apply_color_lut(np.arange(2 ** int(dataset.BitsStored), dtype=stored.dtype), dataset)
+    return np.ascontiguousarray((colours if table.max() < 256 else colours >> 8).astype(np.uint8))
 
 
 def _drop_empty(dataset: "Dataset") -> None:
-    """Remove what says how values are shown and has no value, as anonymisers leave it, or lacks its other half."""
+    """Remove what says how values are shown and says nothing: it is empty, as anonymisers leave it, zero, or half."""
     pairs = (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept"))
     for names in (*pairs, ("VOILUTSequence",), ("ModalityLUTSequence",)):
         values = [dataset.get(name) for name in names]
         if any(value is None or value == "" or value == [] for value in values):
             for name in names:
                 dataset.pop(name, None)
+    for name, other in (("WindowWidth", "WindowCenter"), ("RescaleSlope", "RescaleIntercept")):
+        if name in dataset and not np.all(np.asarray(dataset[name].value, np.float64)):
+            del dataset[name], dataset[other]
 
 
 def _window(dataset: "Dataset", values: NDArray) -> tuple[float, float]:
@@ -223,10 +248,6 @@ def _stretched(values: NDArray, low: float, high: float) -> NDArray[np.uint8]:
         return np.zeros(values.shape, np.uint8)
     scaled = (values.astype(np.float64) - low) * (255 / (high - low))
     return np.rint(scaled.clip(0, 255)).astype(np.uint8)
-
-
-def _to_eight_bits(colours: NDArray) -> Image:
-    return np.ascontiguousarray(colours if colours.dtype == np.uint8 else (colours >> 8).astype(np.uint8))
 
 
 def _check_stream(dataset: "Dataset", index: int) -> None:

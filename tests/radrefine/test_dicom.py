@@ -92,6 +92,9 @@ def test_the_window_of_the_file_is_applied() -> None:
         {"WindowWidth": 100},
         {"VOILUTSequence": []},
         {"RescaleSlope": None, "RescaleIntercept": None},
+        {"WindowCenter": 128, "WindowWidth": 0},
+        {"WindowCenter": [128, 50], "WindowWidth": [100, 0]},
+        {"RescaleSlope": 0, "RescaleIntercept": 5},
     ],
 )
 def test_elements_without_a_value_are_as_if_they_were_not_there(empty: dict[str, object]) -> None:
@@ -111,6 +114,60 @@ def test_deep_frames_without_a_window_are_stretched() -> None:
     frame = read_frame(_dicom(np.array([[100, 600, 1100]], np.uint16)), 0)
 
     np.testing.assert_array_equal(frame, [[0, 128, 255]])
+
+
+def test_white_is_the_largest_value_that_the_stored_bits_hold() -> None:
+    grey = np.array([[0, 64, 127]], np.uint8)
+
+    np.testing.assert_array_equal(read_frame(_dicom(grey, BitsStored=7, HighBit=6), 0), [[0, 129, 255]])
+    np.testing.assert_array_equal(read_frame(_dicom(grey, "MONOCHROME1", BitsStored=7, HighBit=6), 0), [[255, 126, 0]])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_file_that_asks_for_the_inverse_is_inverted_once(photometric: str) -> None:
+    grey = np.array([[0, 50, 255]], np.uint8)
+
+    np.testing.assert_array_equal(
+        read_frame(_dicom(grey, photometric, PresentationLUTShape="INVERSE"), 0), [[255, 205, 0]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "table"),
+    [
+        (8, np.arange(256, dtype=np.uint8)),
+        (8, np.arange(256, dtype=np.uint16)),  # against the standard, and seen
+        (16, np.arange(256, dtype=np.uint16)),
+        (16, np.arange(256, dtype=np.uint16) * 257),
+        (16, np.arange(256, dtype=np.uint16) << 8),
+    ],
+)
+def test_palettes_of_any_width_give_their_colours(bits: int, table: np.ndarray) -> None:
+    stored = np.array([[0, 1, 100, 255], [3, 3, 7, 9]], np.uint8)
+    tables: dict[str, object] = {}
+    for colour in ("Red", "Green", "Blue"):
+        tables[f"{colour}PaletteColorLookupTableDescriptor"] = [len(table), 0, bits]
+        tables[f"{colour}PaletteColorLookupTableData"] = (table if colour != "Blue" else table[::-1]).tobytes()
+
+    colours = read_frame(_dicom(stored, "PALETTE COLOR", **tables), 0)
+
+    np.testing.assert_array_equal(colours, np.dstack([stored, stored, 255 - stored]))
+
+
+def test_a_dark_frame_of_a_palette_stays_dark() -> None:
+    table = (np.arange(256, dtype=np.uint16) * 257).tobytes()
+    tables: dict[str, object] = {}
+    for colour in ("Red", "Green", "Blue"):
+        tables[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tables[f"{colour}PaletteColorLookupTableData"] = table
+
+    assert read_frame(_dicom(np.zeros((4, 4), np.uint8), "PALETTE COLOR", **tables), 0).max() == 0
+
+
+def test_palettes_of_either_byte_order_give_the_same_colours() -> None:
+    np.testing.assert_array_equal(
+        read_frame(_example("OBXXXX1A_expb.dcm"), 0), read_frame(_example("OBXXXX1A_rle.dcm"), 0)
+    )
 
 
 def test_colours_come_as_they_are_shown() -> None:

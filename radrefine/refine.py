@@ -100,13 +100,14 @@ def refine_image(
         replace(found, removed=found.kind in wanted and found.score >= options.min_score)
         for found in detection.findings
     ]
-    findings, left = decide(findings, decisions)
+    findings, to_leave = decide(findings, decisions)
     mask = _pixels_of([found for found in findings if found.removed], detection)
-    mask &= ~_pixels_of(left, detection)
+    mask &= ~_pixels_of(to_leave, detection)
     mask |= spread_colour(image, mask, _pixels_of([found for found in findings if not found.removed], detection))
     filled = inpaint(image, mask, method=options.method, radius=options.radius)
-    left = [found for found in findings if not found.removed and found.kind in wanted]
-    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.doubt, left))
+    meant_to_stay = [found for found in findings if not found.removed and found.kind not in wanted]
+    spared = _pixels_of([*meant_to_stay, *to_leave], detection)
+    return RefineResult(filled, mask, findings, residual_score(filled, mask, detection.likely, spared))
 
 
 def _pixels_of(findings: Iterable[Finding], detection: Detection) -> Mask:

@@ -62,9 +62,8 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
     ringing = (colour < _RINGING * cv2.dilate(colour, _BLOCK)) & (colour < _CREST * strongest)
     ink = np.asarray((inked > 0) & (colour >= _RIDGE * strongest) & ~ringing)
     ink &= ~_thick(ink)
-    count, patches = cv2.connectedComponents(ink.view(np.uint8), connectivity=8)
-    numbers = np.asarray(patches, np.int32)
-    sizes = np.bincount(numbers.ravel(), minlength=count).astype(np.int32)
+    numbers = _patches(image, colour, ink)
+    sizes = np.bincount(numbers.ravel()).astype(np.int32)
     found = logits > least
     taken = partly_found(numbers, sizes, found, _SHARE)
     raised = np.maximum(logits, found_level(logits, numbers, found, taken)) if taken.any() else logits
@@ -73,6 +72,26 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
         return raised
     plain = _plain_ink(image, colour, numbers, sizes)
     return np.maximum(raised, np.where(plain, least + _RAISED, -np.inf).astype(np.float32)[numbers])
+
+
+def _patches(image: Image, colour: NDArray[np.uint8], ink: Mask) -> NDArray[np.int32]:
+    """Number the patches of coloured ink from 1: bars of colours, else what touches and is of like hue.
+
+    A blue frame that runs into a red vessel is not one with it.
+    """
+    touching, boxes, _ = number_parts(ink.view(np.uint8))
+    bar = are_bars(boxes)[touching] & ink
+    warmth = 2 * (image[..., 0].astype(np.int16) - image[..., 2])
+    warm = ink & ~bar & (warmth > colour)  # red, yellow
+    cold = ink & ~bar & (warmth < -colour.astype(np.int16))  # blue, cyan
+    numbers = np.zeros(ink.shape, np.int32)
+    first = 0
+    for hue in (bar, warm, cold, ink & ~bar & ~warm & ~cold):
+        if hue.any():
+            count, patches = cv2.connectedComponents(hue.view(np.uint8), connectivity=8)
+            numbers[hue] = patches[hue] + first
+            first += count - 1
+    return numbers
 
 
 def _thick(ink: Mask) -> Mask:

@@ -54,7 +54,7 @@ def detect_marks(
     if templates:
         # Whoever names a template knows the kind of the mark better than a detector.
         merged = merge_detections(find_templates(image, templates), found)
-        return replace(merged, doubt=found.doubt)
+        return replace(merged, likely=found.likely)
     return found
 
 
@@ -66,7 +66,7 @@ def merge_detections(first: Detection, second: Detection) -> Detection:
         second: Detection in the same image.
 
     Returns:
-        All marks. Its doubt is the smaller one: the other detector may have found what the first one doubted.
+        All marks; how likely the pixels are is what `first` says.
     """
     masks = dict(first.masks)
     seen = np.zeros(first.shape, bool)
@@ -78,7 +78,7 @@ def merge_detections(first: Detection, second: Detection) -> Detection:
         if (own & seen).sum() < _SAME_SHARE * own.sum():
             masks[found.kind] = masks.get(found.kind, np.zeros(seen.shape, bool)) | (own & ~seen)
             findings.append(found)
-    return Detection(findings, masks, first.shape, min(first.doubt, second.doubt))
+    return Detection(findings, masks, first.shape, first.likely)
 
 
 def _pixels(detection: Detection, found: Finding) -> Mask:

@@ -6,6 +6,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from radrefine.artifacts.bank import load_templates, match_templates
 from radrefine.artifacts.even import EvenAreas, add_bars
@@ -16,7 +17,7 @@ from radrefine.artifacts.regions import find_regions
 from radrefine.artifacts.response import measure_response
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import load_scorer
-from radrefine.artifacts.select import draw_group, group_regions, select_regions, strongest_doubt
+from radrefine.artifacts.select import draw_group, group_regions, likely_pixels, select_regions
 from radrefine.records import Finding, Image, Mask
 
 # A drawing of which this share was found already is not reported again.
@@ -35,13 +36,14 @@ class Detection:
         findings: The marks.
         masks: One (H, W) bool mask per kind of mark that was found.
         shape: Height and width of the image, px.
-        doubt: How much that which looks most like a mark, among what was not found, does so; 0 to 1.
+        likely: (H, W) float32, how likely each pixel belongs to a mark, found or not; 0 where that is out of the
+            question. None where nobody asked.
     """
 
     findings: list[Finding]
     masks: dict[str, Mask]
     shape: tuple[int, ...]
-    doubt: float = 0.0
+    likely: NDArray[np.float32] | None = None
 
 
 def find_artifacts(image: Image) -> Detection:
@@ -85,7 +87,8 @@ def find_artifacts(image: Image) -> Detection:
             findings.append(found)
         mask[rows, columns] |= part
     add_bars(EvenAreas(image), findings, masks, field.shape)
-    return Detection(findings, masks, field.shape, strongest_doubt(regions, scores, masks))
+    found = np.logical_or.reduce([np.zeros(field.shape, bool), *masks.values()])
+    return Detection(findings, masks, field.shape, likely_pixels(regions, scores, found))
 
 
 def _off_flow(image: Image, drawn: list[_Drawn]) -> list[_Drawn]:

@@ -23,7 +23,7 @@ from radrefine.artifacts.find import Detection
 from radrefine.artifacts.flow import leave_flow
 from radrefine.artifacts.rims import RimNetwork
 from radrefine.artifacts.rulers import complete_rulers
-from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
+from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, likely_pixels
 from radrefine.artifacts.vivid import complete_vivid
 from radrefine.errors import SourceError
 from radrefine.records import Image
@@ -161,7 +161,7 @@ def find_learned(image: Image, weights: str = "", engine: str = "opencv", sight:
     findings, masks = group_marks(verdict, detector.settings)
     # Of a bar without words along an edge the network cannot tell whether it is a bar or what surrounds the scan.
     add_bars(areas, findings, masks, verdict.logits.shape)
-    return Detection(findings, masks, verdict.logits.shape, strongest_doubt(verdict.logits, masks))
+    return Detection(findings, masks, verdict.logits.shape, likely_pixels(verdict.logits))
 
 
 def look_scale(side: int) -> float:

@@ -1,40 +1,42 @@
-"""Check a refined image for what was left over: marks left in place, doubtful regions, bright rims of the fill."""
+"""Check a refined image for ink that is left: not found, found and left in place, or filled in part."""
 
-from collections.abc import Iterable
 from typing import Final
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from radrefine.areas import grown
 from radrefine.artifacts.response import measure_thin
-from radrefine.records import Finding, Image, Mask
+from radrefine.records import Image, Mask
 
-# Grey levels by which a pixel beside a hole stands out when a stroke was filled in part only, and the number of such
-# pixels that gives a score of 0.5.
+# So many px around a mark are its soft rim. Of those that lie nearest to what was replaced the ones count that still
+# stand out by so many grey levels: the stroke was filled in part.
+_RIM: Final = 3
+_NEAR: Final = 2
 _LEFT_RISE: Final = 50
-_USUAL_COUNT: Final = 12
+# Pixels of ink left that give a score of 0.5.
+_USUAL_COUNT: Final = 10.0
 
 
-def residual_score(image: Image, mask: Mask, doubt: float, left: Iterable[Finding] = ()) -> float:
-    """Score how likely a refined image still holds a mark.
+def residual_score(image: Image, mask: Mask, likely: NDArray[np.float32] | None, spared: Mask) -> float:
+    """Score how much ink a refined image still holds.
 
     Args:
         image: The refined image.
         mask: (H, W) bool, the pixels that were replaced.
-        doubt: How much that which looks most like a mark, among what was not found, does so; 0 to 1.
-        left: Marks that were found and left in place although their kind was to be removed.
+        likely: (H, W), how likely each pixel belonged to a mark, 0 to 1; None where nobody asked.
+        spared: (H, W) bool, marks that are meant to stay.
 
     Returns:
-        0 to 1: the highest of the doubt, of the scores of marks left in place, and of the score of bright pixels around
-        the holes.
+        0 to 1: 0.5 where ten pixels of ink are to be expected outside of what was replaced and of what is spared.
     """
-    return max([doubt, _rim_score(image, mask), *(found.score for found in left)])
-
-
-def _rim_score(image: Image, mask: Mask) -> float:
-    if not mask.any():
+    if likely is None:
         return 0.0
-    holes = mask.astype(np.uint8)
-    rim = cv2.subtract(cv2.dilate(holes, np.ones((5, 5), np.uint8)), holes)
-    count = int(np.count_nonzero(measure_thin(image)[rim > 0] >= _LEFT_RISE))
-    return count / (count + _USUAL_COUNT)
+    if not likely.any():
+        return 0.0
+    doubtful = (likely > 0) & ~grown(spared, _RIM)
+    expected = float(likely.sum(where=doubtful & ~grown(mask, _RIM)))
+    beside = doubtful & ~mask & grown(mask, _NEAR)
+    if beside.any():
+        expected += float(likely.sum(where=beside & (measure_thin(image) >= _LEFT_RISE)))
+    return expected / (expected + _USUAL_COUNT)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from radrefine.areas import grown
 from radrefine.artifacts.regions import Regions
 from radrefine.artifacts.response import Response
 from radrefine.artifacts.scorer import CLASSES, Rows
@@ -19,9 +20,10 @@ _TALLER: Final = 1.3
 # The rim of a stroke is softer than its core: so much of the core's rise belongs to the mark.
 _RIM: Final = 0.3
 _LEAST_RISE: Final = 12
-# A region of which this share is masked belongs to a mark; of the others so many are looked at.
-_SEEN: Final = 0.3
+# So many regions are thought of as marks at all, and none below this score.
 _MOST_DOUBTS: Final = 150
+_LEAST_DOUBT: Final = 0.2
+_BESIDE: Final = 2
 # The gaps between the strokes of these kinds belong to the mark; those of calipers are filled by their template.
 _WITH_GAPS: Final = ("dotted_line",)
 
@@ -59,21 +61,24 @@ def select_regions(regions: Regions, scores: Rows) -> NDArray[np.int64]:
     return np.array(chosen, np.int64)
 
 
-def strongest_doubt(regions: Regions, scores: Rows, masks: dict[str, Mask]) -> float:
-    """Return the score of the region most like a mark among those that are not part of one.
+def likely_pixels(regions: Regions, scores: Rows, found: Mask) -> NDArray[np.float32]:
+    """Return how likely each pixel belongs to a mark: the score of the region most like one that holds it.
 
     Args:
         regions: See `find_regions`.
         scores: (N, len(CLASSES)).
-        masks: One (H, W) bool mask per kind of mark that was found.
+        found: (H, W) bool, the marks that were found. Around them regions say little: what stands out is likely ink.
+
+    Returns:
+        (H, W), 0 to 1; 0 for all but the regions most like marks.
     """
     mark = 1 - scores[:, 0]
-    found = np.logical_or.reduce(list(masks.values())) if masks else None
-    for number in np.argsort(-mark, kind="stable")[:_MOST_DOUBTS]:
+    likely = grown(found, _BESIDE).astype(np.float32)
+    numbers = np.argsort(-mark, kind="stable")[:_MOST_DOUBTS]
+    for number in numbers[mark[numbers] >= _LEAST_DOUBT]:
         rows, columns, part = regions.part(int(number))
-        if found is None or float(found[rows, columns][part].mean()) < _SEEN:
-            return float(mark[number])
-    return 0.0
+        likely[rows, columns][part] = np.maximum(likely[rows, columns][part], mark[number])
+    return likely
 
 
 def group_regions(regions: Regions, scores: Rows, chosen: NDArray[np.int64]) -> list[Group]:

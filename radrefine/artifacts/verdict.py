@@ -19,9 +19,8 @@ _MAJORITY: Final = 0.7
 # Letters of one word and dots of one line are nearer to each other than this, px.
 _REACH: Final = {"dotted_line": 7, "text": 5, "body_marker": 7, "ui_bar": 5, "colour_overlay": 5}
 _USUAL_REACH: Final = 3
-# The soft rim of a mark that was found is no doubt, px; nor does a probability need more digits than this logit gives.
-_RIM: Final = 7
-_SURE: Final = 30.0
+# Logit of a probability of 0.02, below which there is no doubt.
+_NEXT_TO_NONE: Final = -3.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +144,16 @@ def score_features(part: KindPixels, logits: NDArray[np.float32]) -> NDArray[np.
     return np.column_stack([np.ones(part.count), mean, largest, np.log(area)])
 
 
-def strongest_doubt(logits: NDArray[np.float32], masks: dict[str, Mask]) -> float:
-    """Return the probability of the pixel most like a mark among those away from what was found, 0 to 1.
+def likely_pixels(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probability that each pixel belongs to a mark, 0 to 1; 0 where it is next to none.
 
     Args:
         logits: (H, W).
-        masks: One (H, W) bool mask per kind of mark that was found.
     """
-    if not masks:
-        strongest = logits.max()
-    else:
-        found = np.logical_or.reduce(list(masks.values())).astype(np.uint8)
-        away = cv2.dilate(found, np.ones((_RIM, _RIM), np.uint8)) == 0
-        strongest = logits.max(where=away, initial=-_SURE)
-    return float(1 / (1 + np.exp(-np.clip(strongest, -_SURE, _SURE))))
+    likely = np.zeros(logits.shape, np.float32)
+    places = logits > _NEXT_TO_NONE
+    likely[places] = 1 / (1 + np.exp(-logits[places]))
+    return likely
 
 
 def _agreed_kinds(patch: NDArray[np.int32], kinds: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

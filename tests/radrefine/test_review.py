@@ -111,9 +111,9 @@ def two_marks(monkeypatch: pytest.MonkeyPatch) -> Image:
     masks["text"][10:20, 10:30] = True
     masks["caliper"][10:20, 20:40] = True
     findings = [Finding("text", 10, 10, 20, 10, 0.9, "test"), Finding("caliper", 20, 10, 20, 10, 0.9, "test")]
-    monkeypatch.setattr(
-        "radrefine.refine.detect_marks", lambda image, *_, **__: Detection(findings, masks, image.shape[:2])
-    )
+    likely = (masks["text"] | masks["caliper"]).astype(np.float32)
+    found = Detection(findings, masks, image.shape[:2], likely)
+    monkeypatch.setattr("radrefine.refine.detect_marks", lambda *_, **__: found)
     return image
 
 
@@ -123,6 +123,21 @@ def test_mark_to_leave_keeps_its_pixels_even_where_another_mark_is_removed(two_m
     np.testing.assert_array_equal(result.image[10:20, 20:40], two_marks[10:20, 20:40])
     assert result.mask[10:20, 10:20].all()
     assert not result.mask[:, 20:].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "decisions", "left"),
+    [
+        (RefineOptions(), [], False),
+        (RefineOptions(), [Decision("caliper", 20, 10, 20, 10, "leave")], False),
+        (RefineOptions(keep=("text", "caliper")), [], False),
+        (RefineOptions(min_score=0.95), [], True),
+    ],
+)
+def test_marks_that_are_meant_to_stay_are_not_left_over(
+    options: RefineOptions, decisions: list[Decision], left: bool, two_marks: Image
+) -> None:
+    assert (refine_image(two_marks, options, decisions).residual_score > 0.5) == left
 
 
 def test_kept_mark_is_removed_whatever_its_score(two_marks: Image) -> None:

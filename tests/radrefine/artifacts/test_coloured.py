@@ -107,3 +107,20 @@ def test_grey_pictures_are_passed_on() -> None:
 
     assert complete_coloured(np.ascontiguousarray(image[..., 0]), given, _LEAST) is given
     assert complete_coloured(_picture(), given, _LEAST) is given
+
+
+def test_flow_that_a_frame_runs_into_stays_and_a_bar_of_many_hues_goes() -> None:
+    image = _picture()
+    frame, vessel, bar = (np.zeros(image.shape[:2], np.uint8) for _ in range(3))
+    cv2.rectangle(frame, (30, 40), (120, 110), 1, 1)
+    cv2.line(vessel, (60, 108), (100, 108), 1, 5)
+    bar[20:110, 140:148] = 1
+    image[vessel > 0] = 170, 40, 30
+    image[frame > 0] = 60, 90, 200
+    heat = np.linspace(0, 1, 90)[:, None, None]
+    image[20:110, 140:148] = (heat * (250, 220, 0) + (1 - heat) * (0, 60, 250)).astype(np.uint8)
+    found = (frame > 0) & (np.arange(160) < 90)[:, None] | (bar > 0) & (np.arange(160) < 45)[:, None]
+
+    taken = complete_coloured(image, _logits(found), _LEAST) > _LEAST
+
+    np.testing.assert_array_equal(taken, (frame > 0) | (bar > 0))

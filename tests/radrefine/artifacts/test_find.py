@@ -73,11 +73,24 @@ def test_left_over_marks_raise_the_residual_score() -> None:
 
 def test_a_stroke_filled_in_part_shows_in_the_residual_score() -> None:
     image = with_plus(speckle(6), 64, 64, half=12)
-    mask = np.zeros(image.shape, bool)
-    mask[58:71, 63:66] = True
+    likely = np.where(image != speckle(6), 0.9, 0.0).astype(np.float32)
+    mask, none = np.zeros((2, *image.shape), bool)
+    mask[52:77, 63:66] = True
 
-    assert residual_score(image, mask, 0.0) > 0.3
-    assert residual_score(speckle(6), mask, 0.0) < 0.1
+    assert residual_score(image, mask, likely, none) > 0.5
+    assert residual_score(image, likely > 0, likely, none) == 0
+    assert residual_score(image, none, None, none) == 0
+
+
+def test_ten_expected_pixels_of_ink_score_a_half_and_what_is_spared_does_not_count() -> None:
+    likely = np.zeros((64, 64), np.float32)
+    likely[10:14, 10:15] = 0.5
+    none, spared = np.zeros((2, 64, 64), bool)
+    spared[11:13, 11:14] = True
+    image = np.zeros((64, 64), np.uint8)
+
+    assert residual_score(image, none, likely, none) == pytest.approx(0.5)
+    assert residual_score(image, none, likely, spared) == 0
 
 
 def test_the_weights_fit_the_features() -> None:

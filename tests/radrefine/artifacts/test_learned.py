@@ -97,18 +97,19 @@ def test_both_detectors_report_a_mark_once() -> None:
     mask[2:6, 2:6] = True
     other = np.zeros((20, 20), bool)
     other[10:14, 10:14] = True
-    first = Detection([Finding("text", 2, 2, 4, 4, 0.9, "learned")], {"text": mask}, (20, 20), 0.4)
+    likely = np.random.default_rng(0).random((20, 20), np.float32)
+    first = Detection([Finding("text", 2, 2, 4, 4, 0.9, "learned")], {"text": mask}, (20, 20), likely)
     second = Detection(
         [Finding("caliper", 2, 2, 4, 4, 0.6, "ncc"), Finding("caliper", 10, 10, 4, 4, 0.7, "ncc")],
         {"caliper": mask | other},
         (20, 20),
-        0.2,
+        1 - likely,
     )
     merged = merge_detections(first, second)
 
     assert [(found.kind, found.detector) for found in merged.findings] == [("text", "learned"), ("caliper", "ncc")]
     np.testing.assert_array_equal(merged.masks["caliper"], other)
-    assert merged.doubt == 0.2
+    assert merged.likely is likely
 
 
 def test_weights_and_detector_are_part_of_the_recipe(tmp_path: Path) -> None:

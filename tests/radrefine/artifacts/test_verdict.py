@@ -1,9 +1,8 @@
 """What the network says of pixels becomes marks."""
 
 import numpy as np
-import pytest
 
-from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, strongest_doubt
+from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, likely_pixels
 from radrefine.schema import KINDS
 
 SETTINGS = DetectorSettings(KINDS[:-1], 0.5, (0.0, 1.0, 0.0, 0.0))
@@ -35,14 +34,10 @@ def test_a_small_patch_has_one_kind() -> None:
     assert found.kind == "caliper" and (found.width, found.height) == (5, 4)
 
 
-def test_doubt_is_what_looks_most_like_a_mark_away_from_those_found() -> None:
-    logits = np.full((20, 20), -9.0, np.float32)
-    logits[4:8, 4:9] = 9
-    logits[9, 6] = 5  # the soft rim of the mark
-    logits[15, 15] = -1.0
+def test_pixels_are_as_likely_as_their_logits_say() -> None:
+    logits = np.full((20, 20), -9, np.float32)
+    logits[3, 4], logits[10, 10] = 0, 2
+    expected = np.zeros((20, 20), np.float32)
+    expected[3, 4], expected[10, 10] = 0.5, 1 / (1 + np.exp(-2))
 
-    mask = np.zeros((20, 20), bool)
-    mask[4:8, 4:9] = True
-    assert strongest_doubt(logits, {"text": mask}) == pytest.approx(1 / (1 + np.e))
-    assert strongest_doubt(logits, {}) == pytest.approx(1 / (1 + np.exp(-9)))
-    assert strongest_doubt(logits, {"text": np.ones((20, 20), bool)}) < 1e-9
+    np.testing.assert_allclose(likely_pixels(logits), expected, rtol=1e-6)

@@ -23,6 +23,7 @@ from radrefine.artifacts.find import Detection
 from radrefine.artifacts.flow import leave_flow
 from radrefine.artifacts.rims import RimNetwork
 from radrefine.artifacts.rulers import complete_rulers
+from radrefine.artifacts.straight import complete_straight
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, likely_pixels
 from radrefine.artifacts.vivid import complete_vivid
 from radrefine.errors import SourceError
@@ -105,7 +106,7 @@ class MarkDetector:
     def look(self, image: Image, areas: EvenAreas | None = None, sight: Sight | None = None) -> Verdict:
         """Return what the network says of a picture, with what it is unsure of completed, and flow left.
 
-        Completed are even areas, coloured lines, rulers, rims and white ink, in this order.
+        Completed are even areas, coloured lines, rulers, straight lines, rims and white ink, in this order.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -126,6 +127,7 @@ class MarkDetector:
         least = self.settings.least_logit
         logits = (areas or EvenAreas(image)).complete(logits, least)
         logits = complete_rulers(complete_coloured(image, logits, least), least)
+        logits = complete_straight(image, logits, least)
         if self.rims is not None:
             logits = self.rims.settle(image, logits, least)
         logits = leave_flow(image, complete_vivid(image, logits, least), least)

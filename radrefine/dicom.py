@@ -205,10 +205,10 @@ def _coloured(stored: NDArray, dataset: "Dataset") -> Image:
 
     if not dataset.original_encoding[1]:
         for colour in ("Red", "Green", "Blue"):
-            for name in (f"{colour}PaletteColorLookupTableData", f"Segmented{colour}PaletteColorLookupTableData"):
-                # pydicom brings numbers into the order of this machine, and leaves words of raw bytes as they are.
-                if name in dataset and isinstance(dataset[name].value, bytes):
-                    dataset[name].value = np.frombuffer(dataset[name].value, ">u2").astype("<u2").tobytes()
+            name = f"{colour}PaletteColorLookupTableData"
+            # pydicom reads numbers and segmented tables in the order of the file, but not words of raw bytes.
+            if name in dataset and isinstance(dataset[name].value, bytes):
+                dataset[name].value = np.frombuffer(dataset[name].value, ">u2").astype("<u2").tobytes()
     colours = apply_color_lut(stored, dataset)
     if colours.dtype == np.uint8:
         return np.ascontiguousarray(colours)

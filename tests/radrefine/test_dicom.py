@@ -164,10 +164,12 @@ def test_a_dark_frame_of_a_palette_stays_dark() -> None:
     assert read_frame(_dicom(np.zeros((4, 4), np.uint8), "PALETTE COLOR", **tables), 0).max() == 0
 
 
-def test_palettes_of_either_byte_order_give_the_same_colours() -> None:
-    np.testing.assert_array_equal(
-        read_frame(_example("OBXXXX1A_expb.dcm"), 0), read_frame(_example("OBXXXX1A_rle.dcm"), 0)
-    )
+@pytest.mark.parametrize(
+    ("big", "little"),
+    [("OBXXXX1A_expb.dcm", "OBXXXX1A_rle.dcm"), ("gdcm-US-ALOKA-16_big.dcm", "gdcm-US-ALOKA-16.dcm")],
+)
+def test_palettes_of_either_byte_order_give_the_same_colours(big: str, little: str) -> None:
+    np.testing.assert_array_equal(read_frame(_example(big), 0), read_frame(_example(little), 0))
 
 
 def test_colours_come_as_they_are_shown() -> None:

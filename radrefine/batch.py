@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from radrefine.artifacts.bank import load_templates
+from radrefine.artifacts.learned import MarkDetector
 from radrefine.catalog import Catalog, Entry, open_source
 from radrefine.clean_options import CleanOptions, CleanSummary
 from radrefine.cleaning import CleanRun
 from radrefine.errors import RefinedFolderError, SourceError, UsageError
 from radrefine.outputs import STATE, locked, sweep
 from radrefine.progress import ProgressCallback, ignore_progress
+from radrefine.review import read_review
 from radrefine.sources import Refusal
 from radrefine.workers import check_backend
 
@@ -142,6 +145,7 @@ def _prepared(source: Path, target: Path, options: CleanOptions) -> Catalog:
         follow_links=options.follow_links,
     )
     _check_places(source, target, options)
+    _check_files(options)
     _check_not_empty(catalog)
     return catalog
 
@@ -166,6 +170,19 @@ def _check_places(source: Path, target: Path, options: CleanOptions) -> None:
         raise UsageError(f"--jobs {options.jobs} is less than none; expected 0 for all processors, or a number")
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit} leaves nothing to do; expected at least 1")
+
+
+def _check_files(options: CleanOptions) -> None:
+    """Read the files that options name, which workers will read again."""
+    if options.review is not None:
+        read_review(options.review.expanduser())
+    if options.masks is not None:
+        return
+    refine = options.refine
+    if refine.templates:
+        load_templates(Path(refine.templates))
+    if refine.weights and refine.detector != "classical":
+        MarkDetector(Path(refine.weights), refine.engine)
 
 
 def _check_link(source: Path, target: Path) -> None:

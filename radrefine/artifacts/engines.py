@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.errors import MissingExtraError, RadrefineError, SourceError, UsageError
+from radrefine.errors import MissingExtraError, RadrefineError, UsageError
 
 Engine = Literal["opencv", "torch"]
 """OpenCV, one picture after the other; or torch (extra `train`), in batches, on a GPU where it finds one."""
@@ -54,7 +54,7 @@ def open_network(weights: Path, engine: str = "opencv") -> Network:
 
     Raises:
         cv2.error: No such file, or no network.
-        SourceError: The engine is torch, and the network is of another shape than this version trains.
+        UsageError: The engine is torch, and the network is of another shape than this version trains.
         MissingExtraError: The engine is torch, which is not installed.
     """
     return _OnTorch(weights) if engine == "torch" else _OnOpenCV(weights)
@@ -123,7 +123,7 @@ class _OnTorch:
         if {name: value.shape for name, value in given.items()} != {
             name: tuple(one.shape) for name, one in own.items()
         }:
-            raise SourceError(f"{weights} holds another network than this version trains; run it with --engine opencv")
+            raise UsageError(f"{weights} holds another network than this version trains; run it with --engine opencv")
         with torch.no_grad():
             for name, value in own.items():
                 value.copy_(torch.from_numpy(given[name]))

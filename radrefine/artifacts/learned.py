@@ -26,7 +26,7 @@ from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.straight import complete_straight
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, likely_pixels
 from radrefine.artifacts.vivid import complete_vivid
-from radrefine.errors import SourceError
+from radrefine.errors import UsageError
 from radrefine.records import Image
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "mark_detector.onnx"
@@ -70,7 +70,7 @@ class MarkDetector:
         rims: What decides about the rims of marks; None leaves them as the network drew them.
 
     Raises:
-        SourceError: A file is missing or is not what its name says.
+        UsageError: A file is missing or is not what its name says.
     """
 
     def __init__(self, weights: Path = WEIGHTS, engine: str = "opencv") -> None:
@@ -249,7 +249,7 @@ def _of_this_thread(weights: str, engine: str) -> MarkDetector:
     return known[weights, engine]
 
 
-def _bad_weights(path: Path, error: Exception) -> SourceError:
+def _bad_weights(path: Path, error: Exception) -> UsageError:
     reason = " ".join(str(error).split())  # OpenCV's errors have several lines
     message = f"expected the weights of a mark detector in {path} and its settings beside it, got: {reason}"
-    return SourceError(f"{message}; train some with radrefine train-detector")
+    return UsageError(f"{message}; train some with radrefine train-detector")

@@ -30,6 +30,7 @@ from radrefine.images import decode_image, encode_png
 from radrefine.outputs import locked
 from radrefine.progress import Progress
 from radrefine.records import Finding, Image, RefineResult
+from radrefine.refine import RefineOptions
 from radrefine.removals import write_removals
 from radrefine.report import build_report
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
@@ -492,6 +493,21 @@ def test_dry_run_says_what_would_happen_and_writes_nothing(make_collection: Make
     plan = plan_collection(make_collection(), tmp_path / "out")
 
     assert (plan.refine, plan.copy) == (14, 13) and plan.bytes_written > 0
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["weights", "templates", "review"])
+def test_a_plan_refuses_files_that_a_run_would_refuse_and_neither_makes_a_folder(
+    name: str, make_collection: Make, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    if name == "review":
+        options = CleanOptions(review=missing)
+    else:
+        options = CleanOptions(refine=RefineOptions(**{name: str(missing)}))  # type: ignore[arg-type]
+    for start in (plan_collection, clean_collection):
+        with pytest.raises(UsageError, match="missing"):
+            start(make_collection(), tmp_path / "out", options)
     assert not (tmp_path / "out").exists()
 
 

@@ -12,7 +12,7 @@ from radrefine.artifacts.engines import ENGINES, check_engine, open_network
 from radrefine.artifacts.learned import WEIGHTS, MarkDetector, find_learned, see_marks
 from radrefine.artifacts.network import MarkNetwork
 from radrefine.detector.export import to_onnx
-from radrefine.errors import MissingExtraError, RadrefineError, SourceError, UsageError
+from radrefine.errors import MissingExtraError, RadrefineError, UsageError
 from radrefine.records import Image
 
 
@@ -68,7 +68,7 @@ def test_weights_of_another_network_run_by_opencv_alone(tmp_path: Path) -> None:
     weights.with_suffix(".json").write_text(json.dumps(settings))
 
     assert MarkDetector(weights).see([np.zeros((64, 64), np.uint8)])[0].marks.shape == (4, 40, 40)
-    with pytest.raises(SourceError, match=r"another network.*--engine opencv"):
+    with pytest.raises(UsageError, match=r"another network.*--engine opencv"):
         MarkDetector(weights, "torch")
 
 

@@ -12,7 +12,7 @@ import pytest
 from radrefine.artifacts.detect import detect_marks, merge_detections
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.learned import MAX_SIDE, WEIGHTS, MarkDetector, find_learned, look_scale, weights_hash
-from radrefine.errors import SourceError, UsageError
+from radrefine.errors import UsageError
 from radrefine.marks import MarkedImage, draw_marks
 from radrefine.phantoms import make_phantom
 from radrefine.records import Finding
@@ -130,17 +130,17 @@ def test_weights_and_detector_are_part_of_the_recipe(tmp_path: Path) -> None:
 def test_what_is_no_detector_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--detector"):
         RefineOptions(detector="magic")  # type: ignore[arg-type]
-    with pytest.raises(SourceError, match="train-detector"):
+    with pytest.raises(UsageError, match="train-detector"):
         MarkDetector(tmp_path / "none.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a network")
     broken.with_suffix(".json").write_text(WEIGHTS.with_suffix(".json").read_text())
-    with pytest.raises(SourceError, match=r"broken\.onnx"):
+    with pytest.raises(UsageError, match=r"broken\.onnx"):
         MarkDetector(broken)
     broken.write_bytes(WEIGHTS.read_bytes())
     settings = json.loads(WEIGHTS.with_suffix(".json").read_text())
     broken.with_suffix(".json").write_text(json.dumps({**settings, "threshold": 1}))
-    with pytest.raises(SourceError, match="threshold must lie between 0 and 1, got 1"):
+    with pytest.raises(UsageError, match="threshold must lie between 0 and 1, got 1"):
         MarkDetector(broken)
 
 

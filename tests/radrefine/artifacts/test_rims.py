@@ -11,7 +11,7 @@ from radrefine.artifacts.rims import FEATURES, Layer, RimNetwork, rim_pixels
 from radrefine.bench.scores import hole_fidelity
 from radrefine.detector.backgrounds import load_backgrounds
 from radrefine.detector.calibration import fit_rims
-from radrefine.errors import SourceError
+from radrefine.errors import UsageError
 from radrefine.inpaint import inpaint
 from radrefine.marks import draw_marks
 from radrefine.phantoms import make_phantom
@@ -110,7 +110,7 @@ def test_layers_survive_being_written_and_those_that_do_not_fit_are_refused(tmp_
     known = json.loads(WEIGHTS.with_suffix(".json").read_text())
     for rims in ([{"weights": [[1.0]], "bias": [0.0]}], [{"weights": 3}], "rims", 5):
         weights.with_suffix(".json").write_text(json.dumps({**known, "rims": rims}))
-        with pytest.raises(SourceError, match="train-detector"):
+        with pytest.raises(UsageError, match="train-detector"):
             MarkDetector(weights)
     weights.with_suffix(".json").write_text(json.dumps({**known, "rims": []}))
     assert MarkDetector(weights).rims is None

@@ -179,6 +179,16 @@ def _read(path: Path) -> Template:
     return Template(path.stem, kind, np.asarray(ink))
 
 
+def count_matches(thin: Plane, ink: Mask) -> int:
+    """Return how often strokes match in a picture, 50 at most.
+
+    Args:
+        thin: (H, W), see `radrefine.artifacts.response.Response`.
+        ink: (h, w) bool, the strokes.
+    """
+    return len(_matches_of(thin, Template("", KINDS[0], ink)))
+
+
 def match_templates(response: Response, templates: tuple[Template, ...]) -> list[tuple[Finding, Mask]]:
     """Find what correlates with templates of the user's.
 

@@ -1,5 +1,6 @@
 """Propose templates from a collection: cluster bright shapes that repeat from picture to picture."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.bank import count_matches
 from radrefine.artifacts.regions import find_regions
-from radrefine.artifacts.response import measure_response
+from radrefine.artifacts.response import Plane, Response, measure_response
 from radrefine.artifacts.roi import find_field
 from radrefine.artifacts.scorer import CLASSES, load_scorer
 from radrefine.catalog import Entry, open_source
@@ -28,6 +30,12 @@ _SIDES: Final = (4, 64)
 _LEAST_ALIKE: Final = 0.8
 _MOST_PER_IMAGE: Final = 40
 _MOST_CLUSTERS: Final = 2000
+# A proposal is tried on so many of the pictures, none larger than so many px. What matches more than so many times in
+# each, and so many times as often as it was seen, is speckle.
+_TRIALS: Final = 24
+_LARGEST_TRIAL: Final = 2 * 2**20
+_MOST_MATCHES: Final = 8
+_MOST_SEEN: Final = 3
 _TILE: Final = 72
 
 
@@ -74,16 +82,17 @@ class Cluster:
         return np.asarray(self.total >= 0.5 * self.count)
 
 
-def bright_shapes(image: Image) -> list[Shape]:
+def bright_shapes(image: Image, response: Response | None = None) -> list[Shape]:
     """Return the shapes of a picture that may be marks.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
+        response: See `measure_response`, where it is known.
 
     Returns:
         Shapes of 4 to 64 px, those most like marks first, none within another.
     """
-    response = measure_response(image)
+    response = response or measure_response(image)
     regions = find_regions(response, find_field(response.value))
     scores = load_scorer()(regions)
     mark = 1 - scores[:, 0]
@@ -158,6 +167,7 @@ def mine_templates(
     if next(out.glob("*.png"), None) is not None:
         raise UsageError(f"--out {out} holds pictures, templates perhaps; choose another folder")
     looked_at = 0
+    trials: list[Plane] = []
 
     def pictures() -> Iterator[list[Shape]]:
         nonlocal looked_at
@@ -166,14 +176,19 @@ def mine_templates(
                 return
             if isinstance(entry, Entry) and entry.modality == "US":
                 try:
-                    shapes = bright_shapes(decode_image(read_bytes(entry.locator)))
+                    image = decode_image(read_bytes(entry.locator))
                 except (ImageError, OSError):
                     continue  # clean names what cannot be read
                 looked_at += 1
+                response = measure_response(image)
+                shapes = bright_shapes(image, response)
+                if len(trials) < _TRIALS and response.thin.size <= _LARGEST_TRIAL:
+                    trials.append(response.thin)
                 yield shapes
                 progress(Progress("mining", looked_at, limit))
 
-    chosen = [cluster for cluster in cluster_shapes(pictures()) if len(cluster.images) >= least_images][:count]
+    repeated = (cluster for cluster in cluster_shapes(pictures()) if len(cluster.images) >= least_images)
+    chosen = list(itertools.islice((cluster for cluster in repeated if _is_telling(cluster, trials)), count))
     if not chosen:
         raise SourceError(
             f"no bright shape repeats in {least_images} of the {looked_at} ultrasound images of {src}; "
@@ -186,6 +201,15 @@ def mine_templates(
         write_bytes(paths[-1], encode_png(cluster.ink.astype(np.uint8) * 255))
     write_bytes(out / "sheet.png", encode_png(_sheet(chosen)))
     return paths
+
+
+def _is_telling(cluster: Cluster, trials: list[Plane]) -> bool:
+    """Tell whether a template of the cluster would match little else than what it was made from."""
+    ink = cluster.ink
+    if not trials or ink.all() or not ink.any():
+        return bool(ink.any() and not ink.all())
+    matches = sum(count_matches(thin, ink) for thin in trials) / len(trials)
+    return matches <= max(_MOST_MATCHES, _MOST_SEEN * cluster.count / len(cluster.images))
 
 
 def _view(image: Image, rows: slice, columns: slice) -> Image:

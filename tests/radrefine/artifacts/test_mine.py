@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.radrefine import app
 from radrefine.artifacts.bank import load_templates
-from radrefine.artifacts.mine import Shape, cluster_shapes
+from radrefine.artifacts.mine import Cluster, Shape, _is_telling, cluster_shapes
 from radrefine.errors import SourceError
 from radrefine.images import decode_image, encode_png
 
@@ -53,6 +53,19 @@ def test_the_command_writes_templates_that_can_be_read(tmp_path: Path) -> None:
 
     again = CliRunner().invoke(app, ["templates", "mine", str(tmp_path / "set"), "--out", str(out)])
     assert again.exit_code == 2 and "holds pictures" in again.output
+
+
+@pytest.mark.parametrize(("seen", "telling"), [(1, False), (20, True)])
+def test_shapes_that_match_far_more_often_than_they_were_seen_are_speckle(seen: int, telling: bool) -> None:
+    ink = np.zeros((6, 5), np.float32)
+    ink[1:5, 1:4] = 3 * seen
+    picture = np.zeros((128, 128), np.uint8)
+    for place in range(36):
+        row, column = 8 + 18 * (place // 6), 8 + 18 * (place % 6)
+        picture[row : row + 4, column : column + 3] = 200
+    cluster = Cluster({"text": 3 * seen}, ink, 3 * seen, {0, 1, 2})
+
+    assert _is_telling(cluster, [picture] * 3) == telling
 
 
 def test_a_collection_without_repeats_says_so(tmp_path: Path) -> None:

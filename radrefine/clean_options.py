@@ -11,37 +11,39 @@ from radrefine.refine import RefineOptions
 
 @dataclass(frozen=True, slots=True)
 class CleanOptions:
-    """How a collection is cleaned; the help of each option stands in the metadata of its field."""
+    """How a collection is cleaned.
+
+    Attributes:
+        refine: How ultrasound is refined.
+        jobs: Workers; 0 means one for each processor.
+        backend: Where workers run: loky (processes), threading (one process, slower for ultrasound) or dask.
+        scheduler: Address of a Dask scheduler, tcp://host:port.
+        layout: How paths are read: radimagenet or imagefolder.
+        modality: Modality of every image: CT, MR, US or XR.
+        masks: Folder or archive of corrections to apply instead of finding marks.
+        review: Table of decisions about single marks, as the report exports it.
+        link: Hard links instead of copies: no extra space, but an edited output is an edited source.
+        limit: Clean only the first N images.
+        follow_links: Read through links inside a source folder.
+        max_bytes: Refuse files larger than this, bytes.
+        max_pixels: Refuse images of more pixels than this.
+        timings: Fill in elapsed_ms in the manifest, which then differs from run to run.
+    """
 
     refine: RefineOptions = field(default_factory=RefineOptions)
-    jobs: int = field(default=0, metadata={"help": "Workers; 0 means one for each processor."})
-    backend: str = field(
-        default="loky",
-        metadata={
-            "help": "Where workers run: loky (processes), threading (one process, slower for ultrasound) or dask."
-        },
-    )
-    scheduler: str | None = field(default=None, metadata={"help": "Address of a Dask scheduler, tcp://host:port."})
-    layout: Layout = field(default="radimagenet", metadata={"help": "How paths are read: radimagenet or imagefolder."})
-    modality: str | None = field(default=None, metadata={"help": "Modality of every image: CT, MR, US or XR."})
-    masks: Path | None = field(
-        default=None, metadata={"help": "Folder or archive of corrections to apply instead of finding marks."}
-    )
-    review: Path | None = field(
-        default=None, metadata={"help": "Table of decisions about single marks, as the report exports it."}
-    )
-    link: bool = field(
-        default=False,
-        metadata={"help": "Hard links instead of copies: no extra space, but an edited output is an edited source."},
-    )
-    limit: int | None = field(default=None, metadata={"help": "Clean only the first N images."})
-    follow_links: bool = field(default=False, metadata={"help": "Read through links inside a source folder."})
-    max_bytes: int = field(default=DEFAULT_MAX_BYTES, metadata={"help": "Refuse files larger than this, bytes."})
-    max_pixels: int = field(default=DEFAULT_MAX_PIXELS, metadata={"help": "Refuse images of more pixels than this."})
-    timings: bool = field(
-        default=False,
-        metadata={"help": "Fill in elapsed_ms in the manifest, which then differs from run to run."},
-    )
+    jobs: int = 0
+    backend: str = "loky"
+    scheduler: str | None = None
+    layout: Layout = "radimagenet"
+    modality: str | None = None
+    masks: Path | None = None
+    review: Path | None = None
+    link: bool = False
+    limit: int | None = None
+    follow_links: bool = False
+    max_bytes: int = DEFAULT_MAX_BYTES
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    timings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Refine one image: find the marks, fill them, check what is left."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -42,15 +42,15 @@ class RefineOptions:
         engine: What runs the network of the learned detector; results differ by rounding alone.
     """
 
-    remove: tuple[str, ...] = field(default=KINDS, metadata={"help": "Kinds of marks to remove."})
-    min_score: float = field(default=0.5, metadata={"help": "Leave marks below this score (0 to 1) in place."})
-    method: Method = field(default="texture", metadata={"help": "Fill: texture, telea, navier-stokes, biharmonic."})
-    radius: int = field(default=3, metadata={"help": "Neighbourhood of the fills telea and navier-stokes in px."})
-    detector: Detector = field(default="learned", metadata={"help": "What finds marks: learned, classical or both."})
-    weights: str = field(default="", metadata={"help": "Weights of your own for the learned detector, an ONNX file."})
-    keep: tuple[str, ...] = field(default=(), metadata={"help": "Kinds of marks to leave in place."})
-    templates: str = field(default="", metadata={"help": "Folder of PNG templates of marks to look for beside."})
-    engine: Engine = field(default="opencv", metadata={"help": "What runs the network: opencv or torch."})
+    remove: tuple[str, ...] = KINDS
+    min_score: float = 0.5
+    method: Method = "texture"
+    radius: int = 3
+    detector: Detector = "learned"
+    weights: str = ""
+    keep: tuple[str, ...] = ()
+    templates: str = ""
+    engine: Engine = "opencv"
 
     def __post_init__(self) -> None:
         for flag, kinds in (("--remove", self.remove), ("--keep", self.keep)):

@@ -1,6 +1,6 @@
 """How the mark detector is trained."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +9,39 @@ from radrefine.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """How the detector is trained; the help of each option stands in the metadata of its field."""
+    """How the detector is trained.
 
-    backgrounds: tuple[Path, ...] = field(
-        default=(), metadata={"help": "Folders of clean images to draw marks on, besides phantoms."}
-    )
-    leave_out: tuple[str, ...] = field(
-        default=(), metadata={"help": "Leave out backgrounds whose folder or phantom is named like this."}
-    )
-    start: str | None = field(
-        default=None,
-        metadata={"help": "Weights to start from: folder of an earlier training, ONNX file, or shipped."},
-    )
-    steps: int = field(default=6000, metadata={"help": "Batches to train on."})
-    minutes: float | None = field(
-        default=None, metadata={"help": "Train for this long instead of --steps; how far that gets varies by machine."}
-    )
-    batch_size: int = field(default=16, metadata={"help": "Pictures in a batch."})
-    size: int = field(default=192, metadata={"help": "Side of the training pictures in px, a multiple of 16."})
-    lr: float = field(default=4e-3, metadata={"help": "Highest learning rate of the one cycle."})
-    round_steps: int = field(default=400, metadata={"help": "Batches between two checkpoints."})
-    phantoms: int = field(default=96, metadata={"help": "Phantoms among the backgrounds."})
-    workers: int = field(default=1, metadata={"help": "Processes that draw composites; 0 draws them in this one."})
-    credit: tuple[str, ...] = field(default=(), metadata={"help": "Source and terms of the backgrounds, for the card."})
-    seed: int = field(default=0, metadata={"help": "Seed of weights and pictures."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu or cuda."})
+    Attributes:
+        backgrounds: Folders of clean images to draw marks on, besides phantoms.
+        leave_out: Leave out backgrounds whose folder or phantom is named like this.
+        start: Weights to start from: folder of an earlier training, ONNX file, or shipped.
+        steps: Batches to train on.
+        minutes: Train for this long instead of --steps; how far that gets varies by machine.
+        batch_size: Pictures in a batch.
+        size: Side of the training pictures in px, a multiple of 16.
+        lr: Highest learning rate of the one cycle.
+        round_steps: Batches between two checkpoints.
+        phantoms: Phantoms among the backgrounds.
+        workers: Processes that draw composites; 0 draws them in this one.
+        credit: Source and terms of the backgrounds, for the card.
+        seed: Seed of weights and pictures.
+        device: auto, cpu or cuda.
+    """
+
+    backgrounds: tuple[Path, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    start: str | None = None
+    steps: int = 6000
+    minutes: float | None = None
+    batch_size: int = 16
+    size: int = 192
+    lr: float = 0.004
+    round_steps: int = 400
+    phantoms: int = 96
+    workers: int = 1
+    credit: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.size % 16 or self.size < 48:

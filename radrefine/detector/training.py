@@ -74,7 +74,6 @@ def train_detector(
             name is.
     """
     options = options or TrainOptions()
-    out.mkdir(parents=True, exist_ok=True)
     device = _device(options.device)
     train, validation = load_backgrounds(
         options.backgrounds, leave_out=options.leave_out, phantoms=options.phantoms, seed=options.seed
@@ -87,6 +86,7 @@ def train_detector(
     state = TrainingState(network, average, optimizer, hardness)
     if not restore_state(out, state, options) and options.start is not None:
         start_from(options.start, state, _first_pictures(train, state, options).to(device))
+    out.mkdir(parents=True, exist_ok=True)
 
     while not state.finished(options):
         started = time.monotonic()

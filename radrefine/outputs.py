@@ -74,10 +74,7 @@ def locked(out: Path, state: str = STATE, error: type[RadrefineError] = RefinedF
     Args:
         out: The folder, such as a refined one.
         state: Folder in it that holds the lock; made where it is missing.
-        error: What is raised.
-
-    Raises:
-        RefinedFolderError: Another run holds it (or what `error` names).
+        error: What is raised where another run holds it.
     """
     path = out / state / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)

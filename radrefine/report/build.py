@@ -21,7 +21,7 @@ from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
 from radrefine.outputs import refuse_unfinished
 from radrefine.progress import ProgressCallback, ignore_progress
-from radrefine.reading import reading
+from radrefine.reading import reading, refuse_outside
 from radrefine.report.duplicates import AuditPages, gather_audit
 from radrefine.report.gallery import GalleryItem, choose_items
 from radrefine.report.pictures import write_pictures
@@ -160,6 +160,7 @@ def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
             )
         # Hashes of a million images would take most of the memory, and no page shows them.
         manifest = pd.read_parquet(manifest_file, columns=list(_SHOWN_COLUMNS))
+    refuse_outside(manifest["path"], manifest_file)
     shown = [name for name in FINDING_COLUMNS if name != "detector"]
     with reading(refined / "findings.parquet"):
         findings = pd.read_parquet(refined / "findings.parquet", columns=shown)

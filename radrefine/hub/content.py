@@ -59,9 +59,11 @@ class SplitFolder:
     def mask_names(self) -> list[str]:
         """List the masks by their path below the folder of masks, sorted."""
         folder = self.masks
-        there = folder.rglob("*") if folder else ()
+        if folder is None:
+            return []
         # A PNG keeps its name when it is refined, IM1.PNG too.
-        return sorted(path.relative_to(folder).as_posix() for path in there if path.suffix.lower() == ".png")
+        found = (path for path in folder.rglob("*") if path.suffix.lower() == ".png")
+        return sorted(path.relative_to(folder).as_posix() for path in found)
 
     def group_numbers(self) -> dict[str, list[int | None]]:
         """Number the groups in the order in which they appear over all splits; None for images without one.

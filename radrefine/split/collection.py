@@ -34,6 +34,7 @@ from radrefine.split.write import (
     write_left_out,
     write_tables,
 )
+from radrefine.wording import counted
 
 _DEFAULTS = SplitOptions()
 _UNNAMED = "named by none of the given files"
@@ -88,7 +89,7 @@ def split_collection(
         shares = (count_classes(images, len(work.class_names)).sum(axis=0) / len(images)).tolist()
     else:
         images = work.images.assign(part=_assign(work, options)[work.images["group_index"]])
-        _refuse_empty(images, shares, options.rare)
+        _refuse_empty(images, shares, options)
     return _write(refined, out, images, work, duplicates, options, shares)
 
 
@@ -113,13 +114,14 @@ def fold_collection(
         refuse_foreign(out / f"fold-{index}")
     work, duplicates = _gather(refined, options, progress)
     if options.rare == "error":
-        refuse_rare(work.table, find_rare(work.table, options.shares()), work.class_names)
+        rare = find_rare(work.table, [1 / options.folds] * options.folds)
+        refuse_rare(work.table, rare, work.class_names, folds=options.folds)
     folds = assign_groups(work.table, [1.0] * options.folds, seed=options.seed)[work.images["group_index"]]
     groups = work.images["group"].nunique()
     if len(np.unique(folds)) < options.folds:
         raise SplitError(
-            f"--folds {options.folds} are too many: the {len(work.images)} images form {groups} groups, "
-            "and every fold needs one; name fewer"
+            f"--folds {options.folds} are too many: {counted(len(work.images), 'image')} form "
+            f"{counted(groups, 'group')}, and every fold needs one; name fewer"
         )
     shares = ((options.folds - 2) / options.folds, 1 / options.folds, 1 / options.folds)
     summaries = []
@@ -136,6 +138,8 @@ def _check_out(refined: Path, out: Path, options: SplitOptions) -> None:
     for name in (IMAGES, MASKS):
         if out.resolve().is_relative_to((refined / name).resolve()):
             raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
+    if options.extend is not None and options.extend.resolve() == out.resolve():
+        raise UsageError(f"--out {out} is the split to extend, and one is made from the other; choose another folder")
     if any(given.resolve().parent == out.resolve() for given in options.given):
         raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
 
@@ -205,17 +209,22 @@ def _assign(work: Work, options: SplitOptions) -> NDArray[np.int64]:
     return give_one_each(work.table, parts, shares, fixed) if options.rare == "one-each" else parts
 
 
-def _refuse_empty(images: pd.DataFrame, shares: Sequence[float], rare: str) -> None:
+def _refuse_empty(images: pd.DataFrame, shares: Sequence[float], options: SplitOptions) -> None:
     """Raise SplitError where a part that has a share got no image, since the groups are too few or too large."""
     empty = [part for index, part in enumerate(SPLITS) if shares[index] > 0 and not (images["part"] == index).any()]
-    if empty:
-        sizes = images["group"].value_counts()
-        first = "" if rare == "one-each" else "take --rare one-each, "
-        fewer = "lower --sequence, group by less" if sizes.iloc[0] > 1 else "add images, name --no-stratify"
-        raise SplitError(
-            f"nothing is left for {' and '.join(empty)}: the {len(images)} images form {len(sizes)} groups, the "
-            f"largest of {sizes.iloc[0]}; {first}{fewer}, or give {' and '.join(empty)} the ratio 0"
-        )
+    if not empty:
+        return
+    sizes, parts = images["group"].value_counts(), " and ".join(empty)
+    ways = [] if options.rare == "one-each" else ["take --rare one-each"]
+    if sizes.iloc[0] > 1:
+        ways += ["lower --sequence"] * bool(options.sequence) + ["group by less"] * bool(options.columns)
+    elif options.stratify:
+        ways += ["name --no-stratify"]
+    ways += ["add images", f"give {parts} the ratio 0"]
+    raise SplitError(
+        f"nothing is left for {parts}: {counted(len(images), 'image')} form {counted(len(sizes), 'group')}, the "
+        f"largest of {sizes.iloc[0]:,}; {', '.join(ways[:-1])} or {ways[-1]}"
+    )
 
 
 def _write(
@@ -243,10 +252,10 @@ def _write(
         "radrefine": version("radrefine"),
         "root": relative_root(refined / IMAGES, out),
         "seed": options.seed,
-        "stratify": options.stratify,
+        "stratify": None if options.given else options.stratify,
         "group_by": ["duplicates"] * options.duplicates + list(options.columns),
         "sequence": options.sequence,
-        "rare": options.rare,
+        "rare": options.rare if options.uses_rare else None,
         "given": [place.name for place in options.given],
         "max_distance": duplicates.max_distance,
         "min_correlation": options.min_correlation,
@@ -257,6 +266,7 @@ def _write(
         "largest_group": int(images["group"].value_counts().iloc[0]),
         "counts": {part: int(of_part.sum()) for part, of_part in counts.items()},
         **describe_ratios(images, work.class_names, shares),
+        **({"ratios_asked": None} if options.given else {}),
         "left_out": work.left_out["reason"].map(_short).value_counts().to_dict(),
         "proof": proof.as_dict(),
     }

@@ -1,10 +1,12 @@
 """Put images into groups that must not be divided between parts."""
 
+import csv
 import hashlib
 import re
+import warnings
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,13 +18,16 @@ from radrefine.errors import SplitError, UsageError
 KEYS: Final = ("path", "filename", "file_name", "file", "image")
 """Names of the column of a table that holds file names, in the order in which they are looked for."""
 
-# A number at the end of a file's name, before the suffixes.
-_NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.[^/]*)?$")
+# A number at the end of a file's name, before the suffixes. Other dots belong to the name: UIDs are numbers and dots.
+_NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.(?:png|jpe?g|tiff?|bmp|dcm|dicom))*$", re.IGNORECASE)
 # The frames of a DICOM file are listed below it.
 _FRAME = re.compile(r"^(.*\.(?:dcm|dicom))/\d+\.png$", re.IGNORECASE)
 _MOST_DROPPED = 4
 _MOST_ABSOLUTE = 20
-_NO_VALUE: Final = ("", "na", "n/a", "nan", "none", "null", "<na>")
+_NO_VALUE: Final = (
+    *("", "-", "--", "?", "na", "n/a", "n.a.", "nan", "none", "null", "<na>"),
+    *("unknown", "unk", "missing"),
+)
 _SAMPLED = 1000
 
 
@@ -74,9 +79,10 @@ def plain_values(values: pd.Series) -> pd.Series:
 def link_numbers(paths: pd.Series, most: int) -> NDArray[np.int64]:
     """Link files of one folder and one stem whose numbers differ by at most `most`; (M, 2) positions.
 
-    `knee/im_007.png` and `knee/im_009.png` are linked by 2 and above; files without a number are left alone.
+    `knee/im_007.png` and `knee/im_009.png` are linked by 2 and above; files without a number are left alone. Frames
+    carry the number of their DICOM file.
     """
-    parts = paths.str.extract(_NUMBER)
+    parts = paths.str.extract(_FRAME, expand=False).fillna(paths).str.extract(_NUMBER)
     known = np.flatnonzero(parts["number"].notna().to_numpy())
     stems = pd.factorize(parts["stem"].iloc[known])[0]
     numbers = parts["number"].iloc[known].astype(np.int64).to_numpy()
@@ -105,14 +111,40 @@ def read_table(place: Path) -> pd.DataFrame:
     if not place.is_file():
         raise SplitError(f"{place} is not there; name a CSV, TSV or Parquet file")
     try:
-        if place.suffix.lower() == ".parquet":
-            return pd.read_parquet(place)
-        separator = "\t" if place.suffix.lower() in (".tsv", ".tab") else ","
-        table = pd.read_csv(place, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        table = pd.read_parquet(place) if _is_parquet(place) else _read_text(place)
+    except (OSError, ValueError, csv.Error) as error:
         told = " ".join(str(error).split())
         raise SplitError(f"{place} cannot be read as a table ({told}); expected CSV, TSV or Parquet") from error
-    return table.rename(columns=lambda name: str(name).strip())
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    table = table.rename(columns=lambda name: str(name).strip())
+    if table.columns.has_duplicates:
+        twice = table.columns[table.columns.duplicated()][0]
+        raise SplitError(f"{place} has two columns {twice}; rename one of them")
+    return table
+
+
+def _read_text(place: Path) -> pd.DataFrame:
+    separator = "\t" if place.suffix.lower() in (".tsv", ".tab") else ","
+    # Where every row ends with a separator, pandas would take the first column for an index.
+    how: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "index_col": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(place, encoding="utf-8-sig", **how)
+    except pd.errors.ParserWarning:  # rows hold more values than there are columns
+        with place.open(newline="", encoding="utf-8-sig") as file:
+            rows = (row for row in csv.reader(file, delimiter=separator) if row)
+            header, first = next(rows, []), next(rows, [])
+    beyond = [f"\0{n}" for n in range(len(first) - len(header))]
+    table = pd.read_csv(place, encoding="utf-8-sig", names=[*header, *beyond], header=0, **how)
+    if (table[beyond] != "").to_numpy().any():
+        raise ValueError(f"its rows have {len(first)} values, and its first line names {len(header)} columns")
+    return table.drop(columns=beyond)
+
+
+def _is_parquet(place: Path) -> bool:
+    return place.suffix.lower() == ".parquet"
 
 
 def find_key(table: pd.DataFrame, place: Path) -> str:
@@ -121,9 +153,9 @@ def find_key(table: pd.DataFrame, place: Path) -> str:
     for name in KEYS:
         if name in by_lower:
             return by_lower[name]
+    commas = "" if _is_parquet(place) else ", and commas between columns"
     raise SplitError(
-        f"{place} needs a column of file names, one of {', '.join(KEYS)}, and commas between columns; "
-        f"it has {', '.join(by_lower)}"
+        f"{place} needs a column of file names, one of {', '.join(KEYS)}{commas}; it has {', '.join(by_lower)}"
     )
 
 

@@ -14,6 +14,7 @@ from radrefine.errors import UsageError
 from radrefine.files import atomic_path, write_json
 from radrefine.schema import SPLIT_COLUMNS, SPLITS
 from radrefine.split.layout import refuse_files
+from radrefine.wording import counted
 
 _FACTS = "split.json"
 # Lies in a split folder while it is written, so that a split that was interrupted can be made again.
@@ -139,7 +140,7 @@ def _describe_class(
 
 
 def _explain(images: int, groups: int, largest: int) -> str:
-    return f"{images} images in {groups} groups, the largest of {largest}; groups stay whole"
+    return f"{counted(images, 'image')} in {counted(groups, 'group')}, the largest of {largest:,}; groups stay whole"
 
 
 def _by_part(values: Sequence[float] | NDArray[np.float64]) -> Mapping[str, float]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +50,24 @@ def test_numbers_link_within_a_folder_and_a_stem_only() -> None:
 
     assert link_numbers(paths, 2).tolist() == [[0, 1]]
     assert link_numbers(paths, 3).tolist() == [[0, 1], [1, 2]]
+
+
+def test_the_dots_of_a_uid_are_no_suffixes() -> None:
+    paths = [
+        "1.2.840.113619.2.1000.png",
+        "1.2.840.113619.9.5.png",
+        "1.2.840.113619.9.6.dcm.PNG",
+        "1.2.840.113619.9.8.png",
+    ]
+
+    assert link_numbers(pd.Series(paths), 1).tolist() == [[1, 2]]
+    assert link_numbers(pd.Series(paths), 2).tolist() == [[1, 2], [2, 3]]
+
+
+def test_dicom_files_with_frames_are_linked_by_their_own_numbers() -> None:
+    paths = ["s/IM1.dcm/0000.png", "s/IM2.DCM/0000.png", "s/IM2.DCM/0001.png", "s/IM9.dcm/0000.png"]
+
+    assert group_images(frame(*paths), components=None, sequence=1).tolist() == [0, 0, 0, 1]
 
 
 def test_group_names_depend_on_the_first_path_only() -> None:
@@ -116,6 +136,31 @@ def test_tables_are_read_as_text_and_faults_are_told(tmp_path) -> None:  # type:
         find_key(pd.DataFrame({"case": []}), tmp_path)
 
 
+@pytest.mark.parametrize("text", ["path,case\na.png,1,\nb.png,2,\n", "path\tcase\na.png\t1\t\t\nb.png\t2\t\t\n"])
+def test_separators_at_the_end_of_rows_shift_no_columns(tmp_path: Path, text: str) -> None:
+    place = tmp_path / ("t.tsv" if "\t" in text else "t.csv")
+    place.write_text(text)
+
+    assert read_table(place).to_dict("list") == {"path": ["a.png", "b.png"], "case": ["1", "2"]}
+    place.write_text(text.replace("2", "2" + text[4] + "x", 1).rstrip() + "\n")
+    with pytest.raises(SplitError, match="cannot be read as a table"):
+        read_table(place)
+
+
+def test_a_named_index_of_a_parquet_table_is_a_column(tmp_path: Path) -> None:
+    place = tmp_path / "t.parquet"
+    pd.DataFrame({"case": ["1"]}, index=pd.Index(["a.png"], name="path")).to_parquet(place)
+    assert find_key(read_table(place), place) == "path"
+    with pytest.raises(SplitError, match="one of path, filename, file_name, file, image; it has case"):
+        find_key(pd.DataFrame({"case": ["1"]}), place)
+
+
+def test_columns_whose_names_differ_by_blanks_are_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,case, case\na.png,1,2\n")
+    with pytest.raises(SplitError, match="has two columns case; rename one of them"):
+        read_table(tmp_path / "t.csv")
+
+
 def test_the_name_of_a_dicom_file_matches_its_frames_and_that_of_a_frame_is_stronger() -> None:
     paths = pd.Series(["p/a.dcm/0000.png", "p/a.dcm/0001.png", "p/b.dcm/0000.png", "p/c.png"])
     found = match_images(paths, pd.Series(["p/a.dcm", "p/b.dcm/0000.png", "p/c.png", "p/d.dcm", "p/b.dcm"]))
@@ -127,3 +172,6 @@ def test_the_name_of_a_dicom_file_matches_its_frames_and_that_of_a_frame_is_stro
 def test_words_for_no_value_join_nothing() -> None:
     images = pd.DataFrame({"path": [f"{n}.png" for n in range(6)], "patient": ["a", "NA", "NaN", "NA", "a", None]})
     assert group_images(images, components=None, columns=("patient",)).tolist() == [0, 1, 2, 3, 0, 4]
+    words = ["-", "--", "?", "Unknown", "UNK", "missing", "n.a."]
+    images = pd.DataFrame({"path": [f"{n}.png" for n in range(14)], "patient": words * 2})
+    assert len(set(group_images(images, components=None, columns=("patient",)))) == 14

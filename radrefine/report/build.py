@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from radrefine.report.pictures import write_pictures
 from radrefine.report.summary import summarise
 from radrefine.review import REVIEW_FILE, read_review
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
+from radrefine.wording import counted
 
 # Items in the first data file, enough for the first screen, and in the others, which load behind it.
 _FIRST_CHUNK: Final = 24
@@ -45,14 +46,12 @@ class ReportOptions:
     """What the report shows.
 
     Attributes:
-        sample: Images in the gallery, worst first; 0 shows every ultrasound image.
+        sample: Images in the gallery, worst first; 0 shows all that were looked at.
         seed: Chooses the part of the gallery that is drawn at random.
     """
 
-    sample: int = field(
-        default=400, metadata={"help": "Images in the gallery, worst first; 0 for all that were looked at."}
-    )
-    seed: int = field(default=0, metadata={"help": "Seed of the part of the gallery that is drawn at random."})
+    sample: int = 400
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +223,7 @@ def _write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["counted"] = counted
     assets = resources.files("radrefine.report") / "templates"
     first, *rest = _chunk_names(len(items))
     settings = json.dumps(run, indent=2, ensure_ascii=False)

@@ -1,6 +1,5 @@
 """Split a refined folder: group, assign, write, prove."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -11,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radrefine.audit.collection import IMAGES, MASKS, load_manifest
+from radrefine.audit.collection import IMAGES, load_manifest
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_histogram
-from radrefine.errors import SplitError, UsageError
+from radrefine.errors import SplitError
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA, SPLITS
 from radrefine.split.assign import UNASSIGNED, assign_groups
@@ -30,6 +29,8 @@ from radrefine.split.write import (
     describe_ratios,
     finish_split,
     refuse_foreign,
+    refuse_more_folds,
+    refuse_out,
     relative_root,
     write_left_out,
     write_tables,
@@ -80,7 +81,7 @@ def split_collection(
         SplitError: There is nothing to split, or the classes are too small and `rare` is "error".
         UsageError: A column to group by does not exist, or `out` lies among the images.
     """
-    _check_out(refined, out, options)
+    refuse_out(refined, out, options)
     refuse_foreign(out)
     work, duplicates = _gather(refined, options, progress)
     shares: Sequence[float] = options.shares()
@@ -108,8 +109,8 @@ def fold_collection(
     Returns:
         A summary per split folder.
     """
-    _check_out(refined, out, options)
-    _refuse_more_folds(out, options.folds)
+    refuse_out(refined, out, options)
+    refuse_more_folds(out, options.folds)
     for index in range(options.folds):
         refuse_foreign(out / f"fold-{index}")
     work, duplicates = _gather(refined, options, progress)
@@ -132,38 +133,6 @@ def fold_collection(
         images = work.images.assign(part=part)
         summaries.append(_write(refined, out / f"fold-{index}", images, work, duplicates, options, shares, fold=index))
     return summaries
-
-
-def _check_out(refined: Path, out: Path, options: SplitOptions) -> None:
-    for name in (IMAGES, MASKS):
-        if out.resolve().is_relative_to((refined / name).resolve()):
-            raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
-    if options.extend is not None and options.extend.resolve() == out.resolve():
-        raise UsageError(f"--out {out} is the split to extend, and one is made from the other; choose another folder")
-    if any(given.resolve().parent == out.resolve() for given in options.given):
-        raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
-
-    source = _source_of(refined)
-    if source is not None and out.resolve().is_relative_to(source):
-        raise UsageError(f"--out {out} lies in the source {source}; choose a folder beside it")
-
-
-def _source_of(refined: Path) -> Path | None:
-    """Return the folder that a refined folder was made from, where it is known and there."""
-    try:
-        source = Path(json.loads((refined / "run.json").read_text())["source"]["path"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return source.resolve() if source.is_dir() else None
-
-
-def _refuse_more_folds(out: Path, folds: int) -> None:
-    """Refuse a folder with folds of an earlier call that this one would leave beside its own."""
-    beyond = [place.name for place in out.glob("fold-*") if place.name[5:].isdecimal() and int(place.name[5:]) >= folds]
-    if beyond:
-        raise UsageError(
-            f"--out {out} holds {', '.join(sorted(beyond))} of an earlier call; remove them or choose another folder"
-        )
 
 
 def _gather(refined: Path, options: SplitOptions, progress: ProgressCallback) -> tuple[Work, Duplicates]:

@@ -13,7 +13,8 @@ from radrefine.errors import SplitError, UsageError
 from radrefine.schema import MANIFEST_COLUMNS
 from radrefine.split.assign import UNASSIGNED, GroupCounts, count_groups
 from radrefine.split.given import cut_old_groups, read_earlier
-from radrefine.split.grouping import find_key, group_images, match_images, name_groups, plain_values, read_table
+from radrefine.split.grouping import group_images, name_groups, plain_values
+from radrefine.split.names import find_key, match_images, read_table
 from radrefine.split.options import SplitOptions
 
 # Before the names of columns to group by, in the table of the images.

@@ -22,6 +22,8 @@ from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
 
+from radrefine.wording import counted as counted  # for the commands
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_FAILED_IMAGES = 3
@@ -81,9 +83,13 @@ def finish(result: Mapping[str, Any], lines: list[str], *, as_json: bool, quiet:
             typer.echo(line)
 
 
-def counted(count: int, one: str, several: str | None = None) -> str:
-    """Return a number with what it counts: "1 file", "2 files"."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
+def sized(count: float) -> str:
+    """Return a number of bytes as people read it: "812 bytes", "1.5 MB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def quoted(place: object) -> str:

@@ -20,6 +20,9 @@ _P = ParamSpec("_P")
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8A8A00")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+# The panels and letters of a dark page.
+_DARK_PAPER: Final = "#161d24"
+_DARK_INK: Final = "#e6ecf2"
 _STYLE: Final[Any] = {
     "font.size": 9,
     "axes.labelsize": 8,
@@ -42,6 +45,19 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with rc_context(_STYLE), atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)
     return path
+
+
+def on_dark(figure: Figure) -> Figure:
+    """Give a figure that has no lines of its own, such as a matrix, letters and axes for a dark page; returns it."""
+    figure.set_facecolor(_DARK_PAPER)
+    for axes in figure.axes:
+        axes.set_facecolor(_DARK_PAPER)
+        axes.tick_params(colors=_DARK_INK)
+        for words in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            words.set_color(_DARK_INK)
+        for spine in axes.spines.values():
+            spine.set_edgecolor(_DARK_INK)
+    return figure
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:

@@ -75,7 +75,8 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
         left = table["lower"] + step * (0.05 + width * i)
         bars.bar(left, table["n"] / table["n"].sum(), step * width, align="edge", color=COLOURS[i], label=name)
     curve.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    curve.legend(loc="lower right")
+    # Curves of models that are too sure and of others that are not fill both corners.
+    figure.legend(*curve.get_legend_handles_labels(), loc="outside upper center", ncols=min(3, 1 + len(tables)))
     bars.set(xlabel="confidence", ylabel="share of images", xlim=(0, 1))
     return figure
 

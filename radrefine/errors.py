@@ -7,7 +7,6 @@ RadrefineError                exit code 1
 ├── ImageError                -   one image cannot be read; becomes a row in the failures table
 ├── RefinedFolderError        1   not a refined folder, or one that does not match the request
 ├── SplitError                1   a split that cannot be made or read
-├── LeakageError              4   images shared between splits
 ├── HubError                  1   the Hub refused or could not be reached
 └── WorkerError               1   a worker process ended before its work
 
@@ -53,12 +52,6 @@ class RefinedFolderError(RadrefineError):
 
 class SplitError(RadrefineError):
     """A split cannot be made or read."""
-
-
-class LeakageError(RadrefineError):
-    """Images are shared between splits."""
-
-    exit_code = 4
 
 
 class HubError(RadrefineError):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from radrefine.errors import RefinedFolderError
+from radrefine.errors import RadrefineError, RefinedFolderError
 from radrefine.images import DEFAULT_MAX_PIXELS
 from radrefine.members import DEFAULT_MAX_BYTES
 
@@ -68,23 +68,25 @@ def bounds_of(refined: Path) -> Bounds:
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the refined folder for one run.
+def locked(out: Path, state: str = STATE, error: type[RadrefineError] = RefinedFolderError) -> Iterator[None]:
+    """Hold a folder for one run.
 
-    Raises:
-        RefinedFolderError: Another run holds it.
+    Args:
+        out: The folder, such as a refined one.
+        state: Folder in it that holds the lock; made where it is missing.
+        error: What is raised where another run holds it.
     """
-    path = out / STATE / "lock"
+    path = out / state / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+        except OSError as fault:
+            if fault.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 told = f"another run is writing to {out}; wait until it ends, or name another folder"
-                raise RefinedFolderError(told) from None
+                raise error(told) from None
             # File systems of clusters may know no locks.
-            log.warning("%s cannot be locked (%s); see to it that no other run writes there", out, error.strerror)
+            log.warning("%s cannot be locked (%s); see to it that no other run writes there", out, fault.strerror)
         yield
 
 

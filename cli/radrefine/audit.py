@@ -10,11 +10,11 @@ from cli._terminal import EXIT_VERIFICATION, Json, Quiet, counted, finish, progr
 _NAMES = {
     "unreadable": "unreadable images",
     "blank": "blank images",
-    "exact_duplicates": "images there more than once",
+    "exact_duplicates": "surplus copies of images",
     "near_duplicate_pairs": "pairs of near-duplicates",
     "with_and_without_marks": "  of these with and without marks",
     "label_conflicts": "pairs with different labels",
-    "classes_too_small": "classes too small to split",
+    "classes_too_small": "classes of few images or groups",
 }
 
 
@@ -28,12 +28,12 @@ def audit(
     min_correlation: Annotated[
         float, typer.Option(help="Correlation of aligned texture that confirms near-duplicates.", min=-1, max=1)
     ] = 0.97,
-    fewest: Annotated[int, typer.Option(help="Images below which a class counts as too small.", min=0)] = 27,
+    fewest: Annotated[int, typer.Option(help="Images below which a class is named as small.", min=0)] = 27,
     jobs: Annotated[int, typer.Option(help="Threads; 0 or -1 for one per core.", min=-1)] = -1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Find duplicates, near-duplicates, conflicting labels, blank and unreadable images, and classes too small."""
+    """Find duplicates, near-duplicates, conflicting labels, blank and unreadable images, and small classes."""
     from radrefine.audit import audit_collection
 
     with progress(quiet=quiet) as callback:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, quoted, say, tell_errors
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, quoted, say, sized, tell_errors
 
 if TYPE_CHECKING:
     from radrefine.batch import CleanPlan, CleanSummary
@@ -152,18 +152,10 @@ def _plan_lines(plan: "CleanPlan") -> list[str]:
     verb = "link" if plan.link else "copy"
     lines = [
         f"would refine {plan.refine:,} and {verb} {counted(plan.copy, 'image')} ({kinds}), "
-        f"{_size(plan.bytes_read)} to read",
-        f"would take up to about {_size(plan.bytes_written)} in {plan.out}, where {_size(plan.bytes_free)} are free",
+        f"{sized(plan.bytes_read)} to read",
+        f"would take up to about {sized(plan.bytes_written)} in {plan.out}, where {sized(plan.bytes_free)} are free",
     ]
     if plan.n_refused:
         path, reason = plan.refused[0]
         lines.append(f"would refuse {counted(plan.n_refused, 'file')}, the first being {path}: {reason}")
     return [*lines, "nothing was written"]
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -37,5 +37,5 @@ def fetch(
     if done.masks:
         lines.append("next: radrefine clean --src SOURCE --masks " + quoted(done.masks[0]))
     if done.splits:
-        lines.append("then: radrefine split REFINED --given " + " --given ".join(map(str, done.splits)))
+        lines.append("then: radrefine split REFINED --given " + " --given ".join(map(quoted, done.splits)))
     finish(result, lines, as_json=as_json, quiet=quiet)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, quoted, tell_errors
+from cli._terminal import EXIT_FAILED_IMAGES, Json, Quiet, counted, finish, progress, quoted, sized, tell_errors
 
 
 @tell_errors
@@ -36,7 +36,7 @@ def masks(
     with progress(quiet=quiet) as callback:
         summary = write_removals(folder, src, out or folder.with_name(f"{folder.name}-masks.zip"), progress=callback)
     lines = [
-        f"the removals of {counted(summary.images, 'image')} in {summary.n_bytes / 1e6:.1f} MB",
+        f"the removals of {counted(summary.images, 'image')} in {sized(summary.n_bytes)}",
         *(f"left out {path}: {reason}" for path, reason in summary.failures[:10]),
         f"written: {summary.out}",
         "next, with another copy of the source: radrefine clean --src COPY --masks "

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, counted, finish, progress, say, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, say, sized, tell_errors
 
 
 @tell_errors
@@ -60,16 +60,16 @@ def push(
         "left_over": done.left_over,
         "shared_between_splits": done.shared,
     }
-    size = f"{counted(len(done.files), 'file')}, {done.n_bytes / 1e6:,.1f} MB"
+    size = f"{counted(len(done.files), 'file')}, {sized(done.n_bytes)}"
     if dry_run:
         lines = [f"{path}  {n_bytes:,} bytes" for path, n_bytes in done.files]
-        lines.append(f"would publish {size} in at most {done.commits} commits to {done.url}")
+        lines.append(f"would publish {size} in at most {counted(done.commits, 'commit')} to {done.url}")
     else:
         there = f", {len(done.present):,} were there already" if done.present else ""
-        lines = [f"published {size} in {done.commits} commits{there}: {done.url}"]
+        lines = [f"published {size} in {counted(done.commits, 'commit')}{there}: {done.url}"]
         lines.append(f"next: radrefine fetch {repo_id} --out published" if not with_images else _load(repo_id))
     if done.left_over:
-        lines.append(f"{len(done.left_over):,} image files of an earlier push are still in the repository")
+        lines.append(f"still in the repository: {counted(len(done.left_over), 'image file')} of an earlier push")
     if done.shared:
         told = ", ".join(f"{name}: {count:,}" for name, count in done.shared.items())
         lines.append(f"the splits share images ({told}); the card says so; radrefine split makes splits that do not")

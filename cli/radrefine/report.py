@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli._terminal import Json, Quiet, counted, finish, progress, tell_errors
+from cli._terminal import Json, Quiet, counted, finish, progress, quoted, tell_errors
 
 
 @tell_errors
@@ -31,6 +31,6 @@ def report(
     if summary.n_without_before:
         lines.append(f"{summary.n_without_before:,} lack the picture before refinement; name their source with --src")
     if summary.audit_is_old:
-        lines.append(f"the duplicates are of an earlier state; run radrefine audit {refined}, then this again")
+        lines.append(f"the duplicates are of an earlier state; run radrefine audit {quoted(refined)}, then this again")
     result = {"page": summary.page, "shown": summary.n_shown, "without_before": summary.n_without_before}
     finish(result | {"audit_is_old": summary.audit_is_old}, lines, as_json=as_json, quiet=quiet)

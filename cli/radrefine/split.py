@@ -73,7 +73,7 @@ def _describe(out: Path, facts: dict[str, Any]) -> list[str]:
     images, groups = counted(facts["images"], "image"), counted(facts["groups"], "group")
     classes = counted(facts["classes"], "class", "classes")
     lines = [
-        f"{images} of {classes} in {groups}: {parts}",
+        f"{images} of {classes} in {groups}, the largest of {facts['largest_group']:,}: {parts}",
         f"worst class: {worst['label']} misses its share of {worst['part']} by {worst['deviation']:.4f}",
         "shared between parts: "
         + ", ".join(

@@ -12,7 +12,7 @@ from PIL import Image
 from pgnm.data import Split
 from pgnm.data.images import decode_image
 from pgnm.errors import PgnmError
-from pgnm.figure_style import save_figure
+from pgnm.figure_style import on_dark, save_figure
 from pgnm.figures import draw_masks, draw_training
 from pgnm.plots import plot_confusion, plot_per_label, plot_reliability
 from pgnm.report.runs import RunView
@@ -29,19 +29,21 @@ class Picture:
         text: What it shows, for those who cannot see it.
         width: Width on the page, px, so that the letters of all figures are of one size.
         chart: Whether it is lines on white, which a dark page may invert; pictures of images never are.
+        dark: Another such address, of the same picture as a dark page shows it; empty where there is none.
     """
 
     source: str
     text: str
     width: int
     chart: bool = True
+    dark: str = ""
 
 
-def picture(path: Path, text: str, *, chart: bool = True) -> Picture:
-    """Return a PNG file as a picture."""
+def picture(path: Path, text: str, *, chart: bool = True, dark: Path | None = None) -> Picture:
+    """Return a PNG file, and the one that a dark page shows in its place, as a picture."""
     with Image.open(path) as opened:
         width = opened.width // 2
-    return Picture(_address(path.read_bytes()), text, width, chart)
+    return Picture(_address(path.read_bytes()), text, width, chart, _address(dark.read_bytes()) if dark else "")
 
 
 def thumbnail(path: Path) -> str | None:
@@ -83,10 +85,12 @@ def evaluation_pictures(run: RunView, work: Path) -> Iterator[Picture]:
         f"Calibration of {run.name}: accuracy against confidence, and images by confidence",
     )
     names = list(run.info.class_names)
+    confusion = plot_confusion(run.confusion(run.main), names)
     yield picture(
-        save_figure(plot_confusion(run.confusion(run.main), names), work / "confusion.png"),
+        save_figure(confusion, work / "confusion.png"),
         f"Confusion matrix of {run.name} over {len(names)} classes",
-        chart=False,
+        # Inverted, the many empty cells would shine.
+        dark=save_figure(on_dark(confusion), work / "confusion_dark.png"),
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from radrefine.errors import RefinedFolderError
 from radrefine.outputs import refuse_unfinished
-from radrefine.reading import reading
+from radrefine.reading import reading, refuse_outside
 from radrefine.schema import KINDS
 
 MANIFEST: Final = "manifest.parquet"
@@ -29,8 +29,8 @@ def load_manifest(refined: Path) -> pd.DataFrame:
         The columns of `radrefine.schema.MANIFEST_COLUMNS`; `path` is the path of the stored image below `images/`.
 
     Raises:
-        RefinedFolderError: When there is no manifest, it lacks columns, a path occurs twice, or the last run did not
-            finish.
+        RefinedFolderError: When there is no manifest, it lacks columns, a path occurs twice or leads out of the folder,
+            or the last run did not finish.
     """
     place = refined / MANIFEST
     refuse_unfinished(refined)
@@ -43,6 +43,7 @@ def load_manifest(refined: Path) -> pd.DataFrame:
     missing = [name for name in _REQUIRED if name not in manifest]
     if missing:
         raise RefinedFolderError(f"{place} lacks the columns {', '.join(missing)}; run radrefine clean again")
+    refuse_outside(manifest["path"], place)
     manifest = manifest.sort_values("path", ignore_index=True)
     if manifest["path"].duplicated().any():
         twice = manifest["path"][manifest["path"].duplicated()].iloc[0]

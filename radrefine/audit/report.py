@@ -72,7 +72,7 @@ def audit_collection(
         refined: A folder that `radrefine clean` wrote.
         max_distance: Bits in which perceptual hashes of near-duplicates may differ.
         min_correlation: Least likeness (see `radrefine.audit.confirm`) that confirms a near-duplicate.
-        fewest: Images below which a class counts as too small to split.
+        fewest: Images below which a class is named as small; one of fewer than three groups always is.
         jobs: Number of threads; 0 and -1 take one per core.
         progress: Told while images are decoded and compared.
 

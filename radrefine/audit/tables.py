@@ -65,7 +65,8 @@ def count_labels(duplicates: Duplicates, fewest: int) -> pd.DataFrame:
 
     Args:
         duplicates: What was found.
-        fewest: Images, or three groups, below which a class is too small to split.
+        fewest: Images below which a class is too small to be in every part in the usual ratios; fewer than three
+            groups always are.
 
     Returns:
         label, modality, images, groups (of duplicates and near-duplicates), largest_group, blank, too_small; the

@@ -47,7 +47,7 @@ class Repository:
 
     Args:
         repo_id: USER/NAME.
-        revision: Branch to read and write, None for the main branch.
+        revision: Branch to read and write, or tag or commit to read; None for the main branch.
         on_wait: Called with a sentence when the Hub asks to wait.
         kind: "dataset" or "model".
     """
@@ -97,6 +97,16 @@ class Repository:
                 f"create the branch {branch}",
                 lambda: self._api.create_branch(**self._where, branch=branch, exist_ok=True),
             )
+
+    def pin(self) -> None:
+        """Go on with the commit that the revision names now, so that a push meanwhile mixes nothing into what is read.
+
+        Raises:
+            HubError: There is no such repository or revision, or it cannot be seen.
+        """
+        look = f"look at {self.repo_id}"
+        info = self.patiently(look, lambda: self._api.repo_info(**self._where, revision=self.revision))
+        self.revision = info.sha
 
     def files(self) -> dict[str, RemoteFile]:
         """List the files at the revision by path."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from radrefine.errors import SplitError
-from radrefine.reading import reading
+from radrefine.reading import reading, refuse_outside
 from radrefine.schema import SPLITS
 
 HUB_NAMES = {"train": "train", "val": "validation", "test": "test"}
@@ -59,7 +59,11 @@ class SplitFolder:
     def mask_names(self) -> list[str]:
         """List the masks by their path below the folder of masks, sorted."""
         folder = self.masks
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) if folder else []
+        if folder is None:
+            return []
+        # A PNG keeps its name when it is refined, IM1.PNG too.
+        found = (path for path in folder.rglob("*") if path.suffix.lower() == ".png")
+        return sorted(path.relative_to(folder).as_posix() for path in found)
 
     def group_numbers(self) -> dict[str, list[int | None]]:
         """Number the groups in the order in which they appear over all splits; None for images without one.
@@ -119,6 +123,7 @@ def _read_part(path: Path, names: list[str]) -> pd.DataFrame:
     missing = {"path", "label", "class_index"} - set(frame.columns)
     if missing:
         raise SplitError(f"{path} has no column {', '.join(sorted(missing))}; run radrefine split again")
+    refuse_outside(frame["path"], path, _REMEDY, SplitError)
     wrong = frame.index[frame["class_index"].map(dict(enumerate(names))) != frame["label"]]
     if len(wrong):
         row = frame.loc[wrong[0]]

@@ -1,19 +1,23 @@
 """Bring the masks, tables and splits of a published data set here, for `clean --masks` and `split --given`."""
 
+import errno
+import filecmp
 import json
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from radrefine.errors import HubError
+from radrefine.errors import HubError, UsageError
 from radrefine.files import atomic_path, write_bytes, write_json
 from radrefine.hub.connection import Repository
+from radrefine.hub.shards import read_masks
+from radrefine.outputs import STATE, locked
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
-from radrefine.reading import reading
+from radrefine.reading import leads_outside, reading
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +41,10 @@ _UNPACKED = "masks"
 _RAW = ".fetch"
 _PLACED = "placed.json"
 """In `_RAW`: what was brought, by repository."""
+# What only a refined folder holds.
+_OF_REFINED = (STATE, "run.json")
+# What a file system says of names that it cannot hold, or not beside the others.
+_UNFIT = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL})
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,9 @@ def fetch(
 ) -> FetchSummary:
     """Bring all but the images of a data set repository into `out`; running it again goes on where it stopped.
 
+    All of it is of the commit that the revision names at the start. A file in `out` that no fetch put there is never
+    written over; one that a fetch put there is mended where it was changed.
+
     Args:
         repo_id: USER/NAME of a data set that `push_split` published, or of another that holds masks or CSV files.
         out: Folder to fill: `masks/<path>`, `splits/*.csv`, `manifest.parquet`, `findings.parquet`.
@@ -76,39 +87,106 @@ def fetch(
         on_wait: Receives a sentence when the Hub asks to wait.
 
     Raises:
-        HubError: The repository is not there or holds nothing of use, or the Hub could not be reached.
+        UsageError: `out` is a refined folder, or holds a file of its own under the name of one to bring.
+        HubError: The repository is not there or holds nothing of use, or what holds its masks is nothing of the kind,
+            or another fetch is writing to `out`, or the Hub could not be reached.
         MissingExtraError: The extra `hub` is not installed.
     """
+    for name in _OF_REFINED:
+        if os.path.lexists(out / name):
+            raise UsageError(f"--out {out} is a refined folder, it holds {name}; choose another folder")
     repository = Repository(repo_id, revision=revision, on_wait=on_wait)
+    repository.pin()
     wanted = sorted(path for path in repository.files() if is_wanted(path))
     if not any(path != "README.md" for path in wanted):
         raise HubError(f"{repo_id} holds no masks, splits or tables; check the name, or load it with datasets")
-    raw = out / _RAW
-    packed, plain = [], []
+    for path in wanted:
+        if leads_outside(path):
+            raise HubError(f"{repo_id} names a file {path!r} that would lie outside the folder; do not use it")
+    with locked(out, _RAW, HubError):
+        return _bring(repository, wanted, out, progress)
+
+
+def _bring(repository: Repository, wanted: list[str], out: Path, progress: ProgressCallback) -> FetchSummary:
+    packed: dict[str, Path] = {}
+    plain: dict[str, Path] = {}
     for done, path in enumerate(wanted):
-        _check_inside(path, repo_id)
-        file = repository.download(path, raw)
-        if fnmatchcase(path, _PACKED):
-            packed.append(file)
-        else:
-            _place(file, out / path)
-            plain.append(path)
+        file = repository.download(path, out / _RAW)
+        (packed if fnmatchcase(path, _PACKED) else plain)[path] = file
         progress(Progress("fetch", done + 1, len(wanted)))
-    masks = [name for file in packed for name in _unpack(file, out / _UNPACKED, repo_id, progress)]
-    _forget(out, repo_id, [*plain, *(f"{_UNPACKED}/{name}" for name in masks)])
-    return FetchSummary(out, plain, len(masks), _masks(out, plain, len(masks)), _tables(out, plain))
+    placed = _Placed(out, repository.repo_id)
+    for path, file in plain.items():
+        placed.refuse_foreign(path, file)
+    n_masks = 0
+    try:
+        for path, file in plain.items():
+            _place(file, out / path)
+            placed.now.append(path)
+        for path, file in packed.items():
+            for name in _unpack(file, f"{repository.repo_id}: {path}", placed):
+                placed.now.append(name)
+                n_masks += 1
+                if n_masks % 500 == 0:
+                    progress(Progress("unpack masks", n_masks))
+    except BaseException:
+        placed.record()
+        raise
+    placed.remove_withdrawn()
+    placed.record()
+    return FetchSummary(out, [*plain], n_masks, _masks(out, [*plain], n_masks), _tables(out, [*plain]))
 
 
 def is_wanted(path: str) -> bool:
-    """Tell whether `fetch` brings a file of a repository: everything but images and code."""
+    """Tell whether `fetch` brings a file of a repository: everything but images, code and what is hidden."""
+    if any(part.startswith(".") and part != ".." for part in path.split("/")):
+        return False
     return any(fnmatchcase(path.lower(), pattern) for pattern in (p.lower() for p in _WANTED))
 
 
-def _check_inside(path: str, repo_id: str) -> None:
-    """Refuse names that would lead out of the folder; the repository may be anybody's."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path.split("/")[0] or not pure.parts:
-        raise HubError(f"{repo_id} names a file '{path}' that would lie outside the folder; nothing more was written")
+@dataclass
+class _Placed:
+    """What fetches put into a folder, by repository.
+
+    Attributes:
+        out: The folder.
+        repo_id: The repository that is fetched now.
+        now: What this fetch has put there.
+        earlier: What earlier ones did.
+    """
+
+    out: Path
+    repo_id: str
+    now: list[str] = field(default_factory=list)
+    earlier: dict[str, list[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        record = self.out / _RAW / _PLACED
+        self.earlier = {}
+        if record.is_file():
+            with reading(record, "remove that file; what earlier fetches brought then stays"):
+                self.earlier = {repo: list(names) for repo, names in json.loads(record.read_text("utf-8")).items()}
+        self._known = {name for names in self.earlier.values() for name in names}
+
+    def refuse_foreign(self, name: str, file: Path | None = None) -> None:
+        """Raise UsageError where something lies under a name that no fetch put there, unless it equals `file`."""
+        target = self.out / name
+        if name in self._known or not os.path.lexists(target):
+            return
+        if file is not None and target.is_file() and filecmp.cmp(file, target, shallow=False):
+            return
+        raise UsageError(f"{target} is there and no fetch put it there; move it away, or choose another --out")
+
+    def remove_withdrawn(self) -> None:
+        """Remove what an earlier fetch of the repository put here and this revision of it no longer holds."""
+        others = {name for repo, names in self.earlier.items() if repo != self.repo_id for name in names}
+        for name in {*self.earlier.pop(self.repo_id, ())} - {*self.now} - others:
+            if not leads_outside(name):
+                (self.out / name).unlink(missing_ok=True)
+
+    def record(self) -> None:
+        """Write down what was put here, also by a fetch that did not get to its end."""
+        mine = dict.fromkeys([*self.earlier.get(self.repo_id, ()), *self.now])
+        write_json(self.out / _RAW / _PLACED, self.earlier | {self.repo_id: [*mine]})
 
 
 def _place(file: Path, target: Path) -> None:
@@ -124,40 +202,21 @@ def _place(file: Path, target: Path) -> None:
             shutil.copyfile(file, temporary)
 
 
-def _forget(out: Path, repo_id: str, placed: list[str]) -> None:
-    """Remove what an earlier fetch of the repository put here and this revision of it no longer holds."""
-    record = out / _RAW / _PLACED
-    known: dict[str, list[str]] = {}
-    if record.is_file():
-        with reading(record, "remove that file; what earlier fetches brought then stays"):
-            known = dict(json.loads(record.read_text(encoding="utf-8")))
-    others = {name for repo, names in known.items() if repo != repo_id for name in names}
-    for name in {*known.get(repo_id, ())} - {*placed} - others:
-        (out / name).unlink(missing_ok=True)
-    write_json(record, known | {repo_id: placed})
-
-
-def _unpack(file: Path, folder: Path, repo_id: str, progress: ProgressCallback) -> list[str]:
-    names = []
-    for path, data in read_masks(file):
-        _check_inside(path, repo_id)
-        target = folder / path
-        if not (target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data):
-            write_bytes(target, data)
-        names.append(path)
-        if len(names) % 500 == 0:
-            progress(Progress("unpack masks", len(names)))
-    return names
-
-
-def read_masks(file: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (path of the image, bytes of the mask's PNG) of a mask shard, a batch in memory at a time."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(batch_size=500, columns=["mask", "path"]):
-            for row in batch.to_pylist():
-                yield row["path"], row["mask"]["bytes"]
+def _unpack(file: Path, source: str, placed: _Placed) -> Iterator[str]:
+    """Write the masks of a shard and yield the name of each."""
+    for path, data in read_masks(file, source):
+        name = f"{_UNPACKED}/{path}"
+        target = placed.out / name
+        try:
+            if not (target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data):
+                placed.refuse_foreign(name)
+                write_bytes(target, data)
+        except OSError as error:
+            if error.errno not in _UNFIT:
+                raise
+            told = f"{source} names a mask {path} that cannot lie in {placed.out} ({error.strerror})"
+            raise HubError(f"{told}; try an empty folder, or ask its owner to name the masks otherwise") from None
+        yield name
 
 
 def _masks(out: Path, plain: list[str], n_masks: int) -> list[Path]:

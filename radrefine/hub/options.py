@@ -19,12 +19,12 @@ class PushOptions:
         max_shard_size: Largest Parquet file, such as 500MB.
     """
 
-    repo_id: str = field(metadata={"help": "Repository to publish to, as USER/NAME."})
-    with_images: bool = field(default=False, metadata={"help": "Publish the images too; needs --license."})
-    license: str | None = field(default=None, metadata={"help": "Licence of what is published, such as cc-by-4.0."})
-    public: bool = field(default=False, metadata={"help": "Make the repository public; it is private otherwise."})
-    revision: str | None = field(default=None, metadata={"help": "Branch to publish to; made where it is missing."})
-    max_shard_size: str = field(default=DEFAULT_SHARD_SIZE, metadata={"help": "Largest Parquet file, such as 1GB."})
+    repo_id: str
+    with_images: bool = False
+    license: str | None = None
+    public: bool = False
+    revision: str | None = None
+    max_shard_size: str = DEFAULT_SHARD_SIZE
 
     def __post_init__(self) -> None:
         if self.with_images and not self.license:

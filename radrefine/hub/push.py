@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from radrefine.errors import HubError
 from radrefine.files import atomic_path
 from radrefine.hub.card import CardFacts, make_card
 from radrefine.hub.connection import RemoteFile, Repository, check_repo_id, git_blob_oid
@@ -27,11 +28,13 @@ from radrefine.hub.shards import (
     stat_files,
     write_shard,
 )
-from radrefine.outputs import refuse_unfinished
+from radrefine.outputs import locked, refuse_unfinished
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 
 _log = logging.getLogger(__name__)
 
+# Folder in the split folder for the shard that is being pushed, the journal and the lock.
+_WORK = ".push"
 # Shards per commit: the Hub allows 128 commits an hour, and what is committed is safe.
 _SHARDS_PER_COMMIT = 8
 _BYTES_PER_COMMIT = 4 << 30
@@ -78,7 +81,7 @@ def push_split(
 
     Raises:
         SplitError: The split folder or its images are incomplete.
-        HubError: The Hub refused, or could not be reached.
+        HubError: The Hub refused, or could not be reached; or another push of the split is running.
         MissingExtraError: The extra `hub` is not installed.
     """
     check_repo_id(options.repo_id)
@@ -88,9 +91,11 @@ def push_split(
     repository = Repository(options.repo_id, revision=options.revision, on_wait=on_wait)
     if dry_run:
         return PushSummary(repository.url, plan.sizes(), plan.n_commits(), shared=split.shared())
-    repository.check_token()
-    repository.create(public=options.public)
-    summary = _Push(repository, plan, split_folder / ".push", progress).run()
+    # Two pushes at a time would remove each other's shards.
+    with locked(split_folder, _WORK, HubError):
+        repository.check_token()
+        repository.create(public=options.public)
+        summary = _Push(repository, plan, split_folder / _WORK, progress).run()
     return replace(summary, shared=split.shared())
 
 

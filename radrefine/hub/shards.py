@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from radrefine.errors import HubError, MissingExtraError, SplitError, UsageError
+from radrefine.members import DEFAULT_MAX_BYTES
+from radrefine.reading import leads_outside
 
 DEFAULT_SHARD_SIZE = "500MB"
 # A row group is held in memory while it is written, and is what a reader takes at once.
@@ -22,6 +24,7 @@ _LAYOUT = 1
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 # What Pillow, and with it `datasets`, reads.
 _IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +137,60 @@ def mask_features() -> Any:
     """Return the columns of a mask shard: mask (255 = replaced pixel) and path of the image it belongs to."""
     datasets = require_datasets()
     return datasets.Features({"mask": datasets.Image(), "path": datasets.Value("string")})
+
+
+def read_masks(file: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (path of the image, PNG file of its mask) of a mask shard that anybody may have written.
+
+    Args:
+        file: The shard.
+        name: What to call it in messages.
+
+    Raises:
+        HubError: It is no mask shard, or holds something else than masks: other files than PNG, paths that lead out of
+            a folder, or more bytes than a mask may have.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    remedy = "ask its owner to push the masks again"
+    try:
+        with pq.ParquetFile(file) as parquet:
+            if not _is_of_masks(parquet.schema_arrow):
+                raise HubError(f"{name} has not the columns mask (bytes, path) and path of a table of masks; {remedy}")
+            # A small file may unpack to any size. Ours hold 16 MiB in a row group, or one mask.
+            sizes = [parquet.metadata.row_group(n).total_byte_size for n in range(parquet.metadata.num_row_groups)]
+            if max(sizes, default=0) > DEFAULT_MAX_BYTES:
+                raise HubError(f"{name} unpacks to {max(sizes):,} bytes at once, too many for masks; {remedy}")
+            # One row at a time: values that are stored once and named by many rows unpack to each of them.
+            for batch in parquet.iter_batches(batch_size=1, columns=["mask.bytes", "path"]):
+                [row] = batch.to_pylist()
+                yield _checked_mask(row["path"], (row["mask"] or {}).get("bytes"), name, remedy)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise HubError(f"{name} cannot be read as a table of masks ({told}); {remedy}") from None
+
+
+def _is_of_masks(schema: Any) -> bool:
+    import pyarrow as pa
+
+    types = {field.name: field.type for field in schema}
+    mask, path = types.get("mask"), types.get("path")
+    if len(types) != len(schema) or mask is None or path is None:
+        return False
+    if not pa.types.is_struct(mask) or mask.get_field_index("bytes") < 0:
+        return False
+    data = mask.field("bytes").type
+    is_binary = pa.types.is_binary(data) or pa.types.is_large_binary(data)
+    return is_binary and (pa.types.is_string(path) or pa.types.is_large_string(path))
+
+
+def _checked_mask(path: str | None, data: bytes | None, name: str, remedy: str) -> tuple[str, bytes]:
+    if path is None or leads_outside(path) or not path.lower().endswith(".png"):
+        raise HubError(f"{name} names a mask {path!r}, which is no path of a PNG file inside the folder; {remedy}")
+    if data is None or not data.startswith(_PNG) or len(data) > DEFAULT_MAX_BYTES:
+        raise HubError(f"{name} holds no PNG file of at most {DEFAULT_MAX_BYTES:,} bytes for {path}; {remedy}")
+    return path, data
 
 
 def require_datasets() -> Any:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,14 @@ from radrefine.errors import RefinedFolderError, UsageError
 from radrefine.files import write_text
 from radrefine.outputs import refuse_unfinished
 from radrefine.progress import ProgressCallback, ignore_progress
-from radrefine.reading import reading
+from radrefine.reading import reading, refuse_outside
 from radrefine.report.duplicates import AuditPages, gather_audit
 from radrefine.report.gallery import GalleryItem, choose_items
 from radrefine.report.pictures import write_pictures
 from radrefine.report.summary import summarise
 from radrefine.review import REVIEW_FILE, read_review
 from radrefine.schema import FAILURE_COLUMNS, FINDING_COLUMNS, KINDS, MANIFEST_COLUMNS
+from radrefine.wording import counted
 
 # Items in the first data file, enough for the first screen, and in the others, which load behind it.
 _FIRST_CHUNK: Final = 24
@@ -45,14 +46,12 @@ class ReportOptions:
     """What the report shows.
 
     Attributes:
-        sample: Images in the gallery, worst first; 0 shows every ultrasound image.
+        sample: Images in the gallery, worst first; 0 shows all that were looked at.
         seed: Chooses the part of the gallery that is drawn at random.
     """
 
-    sample: int = field(
-        default=400, metadata={"help": "Images in the gallery, worst first; 0 for all that were looked at."}
-    )
-    seed: int = field(default=0, metadata={"help": "Seed of the part of the gallery that is drawn at random."})
+    sample: int = 400
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +159,7 @@ def _read_tables(refined: Path) -> dict[str, pd.DataFrame]:
             )
         # Hashes of a million images would take most of the memory, and no page shows them.
         manifest = pd.read_parquet(manifest_file, columns=list(_SHOWN_COLUMNS))
+    refuse_outside(manifest["path"], manifest_file)
     shown = [name for name in FINDING_COLUMNS if name != "detector"]
     with reading(refined / "findings.parquet"):
         findings = pd.read_parquet(refined / "findings.parquet", columns=shown)
@@ -223,6 +223,7 @@ def _write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["counted"] = counted
     assets = resources.files("radrefine.report") / "templates"
     first, *rest = _chunk_names(len(items))
     settings = json.dumps(run, indent=2, ensure_ascii=False)

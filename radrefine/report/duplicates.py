@@ -10,7 +10,7 @@ import pandas as pd
 
 from radrefine.fingerprints import file_sha256
 from radrefine.outputs import bounds_of
-from radrefine.reading import reading
+from radrefine.reading import reading, refuse_outside
 from radrefine.report.pictures import copy_picture
 
 _REMEDY: Final = "run radrefine audit again"
@@ -75,6 +75,7 @@ def gather_audit(refined: Path, out: Path) -> AuditPages | None:
     with reading(folder, _REMEDY):
         near = _table(folder / "near_duplicates.csv")
         sets = [*_conflicts(folder, near), *_exact(folder), *_near(near)]
+    refuse_outside((image["path"] for alike in sets for image in alike.images), folder, _REMEDY)
     pictures: dict[str, str] = {}
     most = bounds_of(refined).max_pixels
     for alike in sets:

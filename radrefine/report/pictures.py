@@ -92,7 +92,7 @@ def _read_sources(source: Path, wanted: set[str], bounds: Bounds) -> Iterator[tu
     for path, locator in _locate(source, wanted, bounds):
         # The source may have changed since; the page says which pictures are missing.
         with contextlib.suppress(ImageError, OSError, MissingExtraError):
-            yield path, read_bytes(locator)
+            yield path, read_bytes(locator, max_bytes=bounds.max_bytes)
 
 
 def _locate(source: Path, wanted: set[str], bounds: Bounds) -> Iterator[tuple[str, Locator]]:

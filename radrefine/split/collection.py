@@ -1,6 +1,5 @@
 """Split a refined folder: group, assign, write, prove."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -11,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radrefine.audit.collection import IMAGES, MASKS, load_manifest
+from radrefine.audit.collection import IMAGES, load_manifest
 from radrefine.audit.duplicates import Duplicates, find_duplicates
 from radrefine.audit.figures import draw_histogram
-from radrefine.errors import SplitError, UsageError
+from radrefine.errors import SplitError
 from radrefine.progress import ProgressCallback, ignore_progress
 from radrefine.schema import SCHEMA, SPLITS
 from radrefine.split.assign import UNASSIGNED, assign_groups
@@ -30,10 +29,13 @@ from radrefine.split.write import (
     describe_ratios,
     finish_split,
     refuse_foreign,
+    refuse_more_folds,
+    refuse_out,
     relative_root,
     write_left_out,
     write_tables,
 )
+from radrefine.wording import counted
 
 _DEFAULTS = SplitOptions()
 _UNNAMED = "named by none of the given files"
@@ -79,7 +81,7 @@ def split_collection(
         SplitError: There is nothing to split, or the classes are too small and `rare` is "error".
         UsageError: A column to group by does not exist, or `out` lies among the images.
     """
-    _check_out(refined, out, options)
+    refuse_out(refined, out, options)
     refuse_foreign(out)
     work, duplicates = _gather(refined, options, progress)
     shares: Sequence[float] = options.shares()
@@ -88,7 +90,7 @@ def split_collection(
         shares = (count_classes(images, len(work.class_names)).sum(axis=0) / len(images)).tolist()
     else:
         images = work.images.assign(part=_assign(work, options)[work.images["group_index"]])
-        _refuse_empty(images, shares, options.rare)
+        _refuse_empty(images, shares, options)
     return _write(refined, out, images, work, duplicates, options, shares)
 
 
@@ -107,19 +109,20 @@ def fold_collection(
     Returns:
         A summary per split folder.
     """
-    _check_out(refined, out, options)
-    _refuse_more_folds(out, options.folds)
+    refuse_out(refined, out, options)
+    refuse_more_folds(out, options.folds)
     for index in range(options.folds):
         refuse_foreign(out / f"fold-{index}")
     work, duplicates = _gather(refined, options, progress)
     if options.rare == "error":
-        refuse_rare(work.table, find_rare(work.table, options.shares()), work.class_names)
+        rare = find_rare(work.table, [1 / options.folds] * options.folds)
+        refuse_rare(work.table, rare, work.class_names, folds=options.folds)
     folds = assign_groups(work.table, [1.0] * options.folds, seed=options.seed)[work.images["group_index"]]
     groups = work.images["group"].nunique()
     if len(np.unique(folds)) < options.folds:
         raise SplitError(
-            f"--folds {options.folds} are too many: the {len(work.images)} images form {groups} groups, "
-            "and every fold needs one; name fewer"
+            f"--folds {options.folds} are too many: {counted(len(work.images), 'image')} form "
+            f"{counted(groups, 'group')}, and every fold needs one; name fewer"
         )
     shares = ((options.folds - 2) / options.folds, 1 / options.folds, 1 / options.folds)
     summaries = []
@@ -130,36 +133,6 @@ def fold_collection(
         images = work.images.assign(part=part)
         summaries.append(_write(refined, out / f"fold-{index}", images, work, duplicates, options, shares, fold=index))
     return summaries
-
-
-def _check_out(refined: Path, out: Path, options: SplitOptions) -> None:
-    for name in (IMAGES, MASKS):
-        if out.resolve().is_relative_to((refined / name).resolve()):
-            raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
-    if any(given.resolve().parent == out.resolve() for given in options.given):
-        raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
-
-    source = _source_of(refined)
-    if source is not None and out.resolve().is_relative_to(source):
-        raise UsageError(f"--out {out} lies in the source {source}; choose a folder beside it")
-
-
-def _source_of(refined: Path) -> Path | None:
-    """Return the folder that a refined folder was made from, where it is known and there."""
-    try:
-        source = Path(json.loads((refined / "run.json").read_text())["source"]["path"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return source.resolve() if source.is_dir() else None
-
-
-def _refuse_more_folds(out: Path, folds: int) -> None:
-    """Refuse a folder with folds of an earlier call that this one would leave beside its own."""
-    beyond = [place.name for place in out.glob("fold-*") if place.name[5:].isdecimal() and int(place.name[5:]) >= folds]
-    if beyond:
-        raise UsageError(
-            f"--out {out} holds {', '.join(sorted(beyond))} of an earlier call; remove them or choose another folder"
-        )
 
 
 def _gather(refined: Path, options: SplitOptions, progress: ProgressCallback) -> tuple[Work, Duplicates]:
@@ -205,17 +178,22 @@ def _assign(work: Work, options: SplitOptions) -> NDArray[np.int64]:
     return give_one_each(work.table, parts, shares, fixed) if options.rare == "one-each" else parts
 
 
-def _refuse_empty(images: pd.DataFrame, shares: Sequence[float], rare: str) -> None:
+def _refuse_empty(images: pd.DataFrame, shares: Sequence[float], options: SplitOptions) -> None:
     """Raise SplitError where a part that has a share got no image, since the groups are too few or too large."""
     empty = [part for index, part in enumerate(SPLITS) if shares[index] > 0 and not (images["part"] == index).any()]
-    if empty:
-        sizes = images["group"].value_counts()
-        first = "" if rare == "one-each" else "take --rare one-each, "
-        fewer = "lower --sequence, group by less" if sizes.iloc[0] > 1 else "add images, name --no-stratify"
-        raise SplitError(
-            f"nothing is left for {' and '.join(empty)}: the {len(images)} images form {len(sizes)} groups, the "
-            f"largest of {sizes.iloc[0]}; {first}{fewer}, or give {' and '.join(empty)} the ratio 0"
-        )
+    if not empty:
+        return
+    sizes, parts = images["group"].value_counts(), " and ".join(empty)
+    ways = [] if options.rare == "one-each" else ["take --rare one-each"]
+    if sizes.iloc[0] > 1:
+        ways += ["lower --sequence"] * bool(options.sequence) + ["group by less"] * bool(options.columns)
+    elif options.stratify:
+        ways += ["name --no-stratify"]
+    ways += ["add images", f"give {parts} the ratio 0"]
+    raise SplitError(
+        f"nothing is left for {parts}: {counted(len(images), 'image')} form {counted(len(sizes), 'group')}, the "
+        f"largest of {sizes.iloc[0]:,}; {', '.join(ways[:-1])} or {ways[-1]}"
+    )
 
 
 def _write(
@@ -243,10 +221,10 @@ def _write(
         "radrefine": version("radrefine"),
         "root": relative_root(refined / IMAGES, out),
         "seed": options.seed,
-        "stratify": options.stratify,
+        "stratify": None if options.given else options.stratify,
         "group_by": ["duplicates"] * options.duplicates + list(options.columns),
         "sequence": options.sequence,
-        "rare": options.rare,
+        "rare": options.rare if options.uses_rare else None,
         "given": [place.name for place in options.given],
         "max_distance": duplicates.max_distance,
         "min_correlation": options.min_correlation,
@@ -257,6 +235,7 @@ def _write(
         "largest_group": int(images["group"].value_counts().iloc[0]),
         "counts": {part: int(of_part.sum()) for part, of_part in counts.items()},
         **describe_ratios(images, work.class_names, shares),
+        **({"ratios_asked": None} if options.given else {}),
         "left_out": work.left_out["reason"].map(_short).value_counts().to_dict(),
         "proof": proof.as_dict(),
     }

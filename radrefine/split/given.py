@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from radrefine.errors import SplitError
 from radrefine.schema import SPLITS
-from radrefine.split.grouping import find_key, match_images, read_table
+from radrefine.split.names import find_key, match_images, read_table
 
 _EXPECTED: Final = "names should be paths below the source"
 

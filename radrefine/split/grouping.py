@@ -2,8 +2,6 @@
 
 import hashlib
 import re
-from itertools import product
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,19 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radrefine.audit.duplicates import connect, link_equal
-from radrefine.errors import SplitError, UsageError
+from radrefine.errors import UsageError
+from radrefine.split.names import FRAME
 
-KEYS: Final = ("path", "filename", "file_name", "file", "image")
-"""Names of the column of a table that holds file names, in the order in which they are looked for."""
-
-# A number at the end of a file's name, before the suffixes.
-_NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.[^/]*)?$")
-# The frames of a DICOM file are listed below it.
-_FRAME = re.compile(r"^(.*\.(?:dcm|dicom))/\d+\.png$", re.IGNORECASE)
-_MOST_DROPPED = 4
-_MOST_ABSOLUTE = 20
-_NO_VALUE: Final = ("", "na", "n/a", "nan", "none", "null", "<na>")
-_SAMPLED = 1000
+# A number at the end of a file's name, before the suffixes. Other dots belong to the name: UIDs are numbers and dots.
+_NUMBER = re.compile(r"^(?P<stem>.*?)(?P<number>\d{1,18})(?:\.(?:png|jpe?g|tiff?|bmp|dcm|dicom))*$", re.IGNORECASE)
+_NO_VALUE: Final = (
+    *("", "-", "--", "?", "na", "n/a", "n.a.", "nan", "none", "null", "<na>"),
+    *("unknown", "unk", "missing"),
+)
 
 
 def group_images(
@@ -44,7 +38,7 @@ def group_images(
     Returns:
         (N,) int64, the group of each image, 0 to G - 1 in the order of the paths.
     """
-    links = [link_equal(images["path"].str.extract(_FRAME, expand=False))]
+    links = [link_equal(images["path"].str.extract(FRAME, expand=False))]
     if components is not None:
         links.append(link_equal(pd.Series(components)))
     for name in columns:
@@ -74,9 +68,10 @@ def plain_values(values: pd.Series) -> pd.Series:
 def link_numbers(paths: pd.Series, most: int) -> NDArray[np.int64]:
     """Link files of one folder and one stem whose numbers differ by at most `most`; (M, 2) positions.
 
-    `knee/im_007.png` and `knee/im_009.png` are linked by 2 and above; files without a number are left alone.
+    `knee/im_007.png` and `knee/im_009.png` are linked by 2 and above; files without a number are left alone. Frames
+    carry the number of their DICOM file.
     """
-    parts = paths.str.extract(_NUMBER)
+    parts = paths.str.extract(FRAME, expand=False).fillna(paths).str.extract(_NUMBER)
     known = np.flatnonzero(parts["number"].notna().to_numpy())
     stems = pd.factorize(parts["stem"].iloc[known])[0]
     numbers = parts["number"].iloc[known].astype(np.int64).to_numpy()
@@ -94,115 +89,3 @@ def name_groups(paths: pd.Series, groups: NDArray[np.int64]) -> NDArray[np.str_]
     first = paths.groupby(groups).min()
     names = np.array(["g" + hashlib.sha256(path.encode()).hexdigest()[:12] for path in first])
     return names[groups]
-
-
-def read_table(place: Path) -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet table as text.
-
-    Raises:
-        SplitError: It is missing or cannot be read.
-    """
-    if not place.is_file():
-        raise SplitError(f"{place} is not there; name a CSV, TSV or Parquet file")
-    try:
-        if place.suffix.lower() == ".parquet":
-            return pd.read_parquet(place)
-        separator = "\t" if place.suffix.lower() in (".tsv", ".tab") else ","
-        table = pd.read_csv(place, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise SplitError(f"{place} cannot be read as a table ({told}); expected CSV, TSV or Parquet") from error
-    return table.rename(columns=lambda name: str(name).strip())
-
-
-def find_key(table: pd.DataFrame, place: Path) -> str:
-    """Return the name of the column that holds file names."""
-    by_lower = {str(name).lower(): str(name) for name in table.columns}
-    for name in KEYS:
-        if name in by_lower:
-            return by_lower[name]
-    raise SplitError(
-        f"{place} needs a column of file names, one of {', '.join(KEYS)}, and commas between columns; "
-        f"it has {', '.join(by_lower)}"
-    )
-
-
-def match_images(paths: pd.Series, names: pd.Series) -> pd.DataFrame:
-    """Match file names to images as `match_paths` does; the name of a DICOM file also to all frames of that file.
-
-    Args:
-        paths: (N,) paths of the images.
-        names: (M,) file names.
-
-    Returns:
-        A row per match: `row`, the position of the name; `position`, that of the image; and `whole`, whether the name
-        is that of a file of which the image is a frame.
-    """
-    position = match_paths(paths, names)
-    own = pd.DataFrame({"row": np.flatnonzero(position >= 0), "position": position[position >= 0], "whole": False})
-    of_frame = paths.str.extract(_FRAME, expand=False)
-    frames = np.flatnonzero(of_frame.notna().to_numpy())
-    if not len(frames):
-        return own
-    file, files = pd.factorize(of_frame.iloc[frames])
-    wanted = np.where(position < 0, match_paths(pd.Series(files), names), -1)
-    rows = pd.DataFrame({"row": np.flatnonzero(wanted >= 0), "file": wanted[wanted >= 0]})
-    whole = rows.merge(pd.DataFrame({"file": file, "position": frames}), on="file")[["row", "position"]]
-    whole["whole"] = True
-    return pd.concat([own, whole], ignore_index=True)
-
-
-def match_paths(paths: pd.Series, names: pd.Series) -> NDArray[np.int64]:
-    """Match file names to the paths of images, whatever leading folders either of them carries.
-
-    Args:
-        paths: (N,) paths of the images.
-        names: (M,) file names.
-
-    Returns:
-        (M,) int64, the position of each name's image, -1 where there is none. As few leading parts are dropped on both
-        sides as match the most images: up to four of a path, any of a name. What is not unique without them, among the
-        paths or among the names, is never matched.
-    """
-    written = [str(name).strip().replace("\\", "/").removeprefix("./") for name in names]
-    distinct = list(dict.fromkeys(written))
-    sample = distinct[:: max(1, len(distinct) // _SAMPLED)]
-    deepest = min(_MOST_ABSOLUTE, max((name.count("/") for name in sample), default=0))
-    drops = sorted(product(range(_MOST_DROPPED + 1), range(max(deepest, _MOST_DROPPED) + 1)), key=sum)
-    indices = {dropped: _index(paths, dropped) for dropped in range(_MOST_DROPPED + 1)}
-    # At most so many images can be matched; which of them are, only all names together can tell.
-    hopes = [len({*_look_up(indices[on_left], sample, on_right)} - {-1}) for on_left, on_right in drops]
-    best, most, fewest = np.full(len(distinct), -1, np.int64), 1, len(drops)
-    for hope, choice in sorted(zip(hopes, range(len(drops)), strict=True), key=lambda item: -item[0]):
-        if hope < most:
-            break
-        found = _look_up(indices[drops[choice][0]], distinct, drops[choice][1])
-        met = pd.Series(found[found >= 0]).value_counts()
-        found[np.isin(found, met.index[met > 1])] = -1
-        score = len({*found[:: max(1, len(distinct) // _SAMPLED)]} - {-1})
-        if score > most or (score == most and choice < fewest):  # the choices are in the order of what they drop
-            best, most, fewest = found, score, choice
-        if score == hope:  # no other can match more, or as many by dropping less
-            break
-    of_name = dict(zip(distinct, best.tolist(), strict=True))
-    return np.array([of_name[name] for name in written], dtype=np.int64)
-
-
-def _index(paths: pd.Series, dropped: int) -> dict[str, int]:
-    """Return positions by path without leading parts; -1 for paths that are not unique then."""
-    position: dict[str, int] = {}
-    for index, path in enumerate(paths):
-        cut = _drop(path, dropped)
-        position[cut] = -1 if cut in position or not cut else index
-    return position
-
-
-def _look_up(position: dict[str, int], names: list[str], dropped: int) -> NDArray[np.int64]:
-    # A refined image that was no PNG has got `.png` appended to its name.
-    cut = [_drop(name, dropped) for name in names]
-    return np.array([position.get(name, position.get(f"{name}.png", -1)) for name in cut], dtype=np.int64)
-
-
-def _drop(path: str, count: int) -> str:
-    """Drop `count` leading parts; a path with no more parts than that becomes empty."""
-    return path.split("/", count)[count] if path.count("/") >= count else ""

@@ -1,7 +1,7 @@
 """What a user may choose about a split."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -17,47 +17,43 @@ DUPLICATES: Final = "duplicates"
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """Options of a split; the text beside each is the command's help."""
+    """Options of a split.
 
-    ratios: str = field(default="24:1:2", metadata={"help": "Sizes of train, val and test, such as 24:1:2 or 8:1:1."})
-    stratify: bool = field(default=True, metadata={"help": "Divide every class in the ratios, not only the whole."})
-    seed: int = field(default=0, metadata={"help": "Decides between groups that are alike."})
-    group_by: tuple[str, ...] = field(
-        default=(DUPLICATES,),
-        metadata={"help": "Columns whose equal values stay in one part; 'duplicates' is always among them."},
-    )
-    duplicates: bool = field(
-        default=True, metadata={"help": "Keep exact and near-duplicates in one part. Without it, images may leak."}
-    )
-    sequence: int = field(
-        default=0, metadata={"help": "Keep files in one part whose numbers differ by at most this; 0 for not."}
-    )
-    metadata: Path | None = field(
-        default=None, metadata={"help": "CSV, TSV or Parquet file with a row per image, joined by file name."}
-    )
-    rare: str = field(
-        default="one-each",
-        metadata={"help": "Classes too small for the ratios: one-each (a group in every part), train, or error."},
-    )
-    given: tuple[Path, ...] = field(
-        default=(), metadata={"help": "CSV files of a split made by others (train, val, test) to verify and use."}
-    )
-    extend: Path | None = field(
-        default=None, metadata={"help": "An earlier split: its images stay in their parts, new ones are added."}
-    )
-    folds: int = field(default=0, metadata={"help": "Make this many folds for cross-validation instead of one split."})
-    layout: str = field(
-        default="csv", metadata={"help": "csv, or imagefolder for <part>/<class>/<file> links beside the CSV files."}
-    )
-    keep_blank: bool = field(default=False, metadata={"help": "Keep blank images, all in train, not leave them out."})
-    max_distance: int = field(
-        default=MAX_DISTANCE, metadata={"help": "Bits in which perceptual hashes of near-duplicates may differ."}
-    )
-    min_correlation: float = field(
-        default=MIN_CORRELATION,
-        metadata={"help": "Least correlation of aligned texture that confirms a near-duplicate."},
-    )
-    jobs: int = field(default=-1, metadata={"help": "Threads; 0 or -1 for one per core."})
+    Attributes:
+        ratios: Sizes of train, val and test, such as 24:1:2 or 8:1:1.
+        stratify: Divide every class in the ratios, not only the whole.
+        seed: Decides between groups that are alike.
+        group_by: Columns whose equal values stay in one part; `duplicates` may stand among them.
+        duplicates: Keep exact and near-duplicates in one part; without it, images may leak.
+        sequence: Keep files in one part whose numbers differ by at most this; 0 for not.
+        metadata: CSV, TSV or Parquet file with a row per image, joined by file name.
+        rare: What becomes of classes too small for the ratios: "one-each" (a group in every part), "train" or "error".
+        given: CSV files of a split made by others (train, val, test) to verify and use; then no ratios are.
+        extend: An earlier split: its images stay in their parts, new ones are added.
+        folds: Make this many folds of equal size for cross-validation instead of one split; then no ratios are used.
+        layout: "csv", or "imagefolder" for <part>/<class>/<file> links beside the CSV files.
+        keep_blank: Keep blank images, all in train, not leave them out.
+        max_distance: Bits in which perceptual hashes of near-duplicates may differ.
+        min_correlation: Least correlation of aligned texture that confirms a near-duplicate.
+        jobs: Threads; 0 or -1 for one per core.
+    """
+
+    ratios: str = "24:1:2"
+    stratify: bool = True
+    seed: int = 0
+    group_by: tuple[str, ...] = (DUPLICATES,)
+    duplicates: bool = True
+    sequence: int = 0
+    metadata: Path | None = None
+    rare: str = "one-each"
+    given: tuple[Path, ...] = ()
+    extend: Path | None = None
+    folds: int = 0
+    layout: str = "csv"
+    keep_blank: bool = False
+    max_distance: int = MAX_DISTANCE
+    min_correlation: float = MIN_CORRELATION
+    jobs: int = -1
 
     def __post_init__(self) -> None:
         self.shares()
@@ -73,6 +69,10 @@ class SplitOptions:
             raise UsageError("--given takes a split as it is and cannot be combined with --extend or --folds")
         if self.extend and self.folds:
             raise UsageError("--extend and --folds cannot be combined; name one of them")
+        if self.folds:
+            self._refuse_unused("--folds makes parts of equal size", "ratios", *(() if self.uses_rare else ("rare",)))
+        if self.given:
+            self._refuse_unused("--given takes a split as it is", "ratios", "rare", "stratify")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more; got {self.seed}")
         if self.sequence < 0:
@@ -99,6 +99,18 @@ class SplitOptions:
             )
         total = sum(numbers)
         return numbers[0] / total, numbers[1] / total, numbers[2] / total
+
+    @property
+    def uses_rare(self) -> bool:
+        """Whether `rare` says anything: a given split stays as it is, and folds can only be refused."""
+        return not self.given and (not self.folds or self.rare == "error")
+
+    def _refuse_unused(self, why: str, *names: str) -> None:
+        defaults = {option.name: option.default for option in fields(self)}
+        for name in names:
+            if getattr(self, name) != defaults[name]:
+                flag = "no-stratify" if name == "stratify" else name
+                raise UsageError(f"{why} and does not use --{flag}; leave that option out")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 from radrefine.audit.duplicates import Duplicates
 from radrefine.errors import SplitError, UsageError
+from radrefine.schema import MANIFEST_COLUMNS
 from radrefine.split.assign import UNASSIGNED, GroupCounts, count_groups
 from radrefine.split.given import cut_old_groups, read_earlier
-from radrefine.split.grouping import find_key, group_images, match_images, name_groups, plain_values, read_table
+from radrefine.split.grouping import group_images, name_groups, plain_values
+from radrefine.split.names import find_key, match_images, read_table
 from radrefine.split.options import SplitOptions
 
 # Before the names of columns to group by, in the table of the images.
 _OWN: Final = "group by "
+
+# What the manifest says of an image alone: equal values of these are chance, or the same image.
+_OF_ONE_IMAGE: Final = {"failure", *MANIFEST_COLUMNS} - {"label", "modality", "anatomy", "pathology"}
 
 BRIDGE = "belongs to several parts of the earlier split"
 
@@ -98,10 +103,11 @@ def _number(
 
 def _join_metadata(table: pd.DataFrame, options: SplitOptions) -> tuple[pd.DataFrame, list[str]]:
     unverified = []
-    table, extra = table.copy(deep=False), pd.DataFrame()
+    table, extra, key = table.copy(deep=False), pd.DataFrame(), ""
     if options.metadata is not None:
         extra = read_table(options.metadata)
-        names = extra[find_key(extra, options.metadata)]
+        key = find_key(extra, options.metadata)
+        names = extra[key]
         matches = match_images(table["path"], names)
         if matches.empty:
             raise SplitError(
@@ -113,6 +119,9 @@ def _join_metadata(table: pd.DataFrame, options: SplitOptions) -> tuple[pd.DataF
         extra = extra.iloc[matches["row"]].set_index(matches["position"].to_numpy())
     # Under names of their own: a column that is called label must not change the classes.
     for name in options.columns:
+        if name == key or (name not in extra and name in _OF_ONE_IMAGE):
+            told = f"--group-by {name}: that tells of each image alone what it is, not what belongs together"
+            raise UsageError(f"{told}; name a column of patients or cases in a table, and the table with --metadata")
         if name in extra:
             table[_OWN + name] = _only_values(extra[name], table["path"], options.metadata)
         elif name in table:
@@ -120,10 +129,13 @@ def _join_metadata(table: pd.DataFrame, options: SplitOptions) -> tuple[pd.DataF
         else:
             there = ", ".join(map(str, dict.fromkeys([*table.columns, *extra.columns])))
             raise UsageError(f"--group-by {name}: no such column; there are {there}")
-    if not options.columns:
+    if not any(name in extra for name in options.columns):
+        grouped = (
+            f"grouping by {', '.join(options.columns)} of the manifest does not tell them" if options.columns else ""
+        )
         unverified.append(
-            "patients: no column names them, so images of one patient may lie in several parts unless they are "
-            "near-duplicates"
+            f"patients: {grouped or 'no column names them'}, so images of one patient may lie in several parts unless "
+            "they are near-duplicates"
         )
     for name in options.columns:
         values = table[_OWN + name]

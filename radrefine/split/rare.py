@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from radrefine.errors import SplitError
 from radrefine.split.assign import GroupCounts
+from radrefine.wording import counted
 
 _MOST_NAMED = 10
 
@@ -24,22 +25,34 @@ def find_rare(table: GroupCounts, shares: Sequence[float]) -> NDArray[np.int64]:
     wanted = [share for share in shares if share > 0]
     images = np.bincount(table.classes, weights=table.counts, minlength=table.n_classes)
     groups = np.bincount(table.classes, minlength=table.n_classes)
-    rare = (images * min(wanted) < 1) | (groups < len(wanted))
+    # 49 times 1 / 49 is a little less than 1.
+    rare = (images * min(wanted) < 1 - 1e-9) | (groups < len(wanted))
     return np.flatnonzero(rare & (images > 0)).astype(np.int64)
 
 
-def refuse_rare(table: GroupCounts, rare: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Raise `SplitError` naming the rare classes, if there are any."""
+def refuse_rare(table: GroupCounts, rare: NDArray[np.int64], names: Sequence[str], *, folds: int = 0) -> None:
+    """Raise `SplitError` naming the rare classes, if there are any.
+
+    Args:
+        table: Images per group and class.
+        rare: From `find_rare`.
+        names: Label of each class.
+        folds: Folds that the classes are too small for; 0 where it is ratios.
+    """
     if not len(rare):
         return
     images = np.bincount(table.classes, weights=table.counts, minlength=table.n_classes).astype(int)
     groups = np.bincount(table.classes, minlength=table.n_classes)
-    told = [f"{names[kind]} ({images[kind]} images in {groups[kind]} groups)" for kind in rare[:_MOST_NAMED]]
+    told = [
+        f"{names[kind]} ({counted(images[kind], 'image')} in {counted(groups[kind], 'group')})"
+        for kind in rare[:_MOST_NAMED]
+    ]
     more = f" and {len(rare) - _MOST_NAMED} more" if len(rare) > _MOST_NAMED else ""
-    raise SplitError(
-        f"{len(rare)} classes are too small for the ratios: {', '.join(told)}{more}; "
-        "choose --rare one-each or --rare train, other --ratios, or leave these classes out"
-    )
+    number = "1 class is" if len(rare) == 1 else f"{len(rare):,} classes are"
+    leave = "leave this class out" if len(rare) == 1 else "leave these classes out"
+    choose = "name fewer --folds" if folds else "choose --rare one-each or --rare train, other --ratios"
+    small = f"{folds} folds" if folds else "the ratios"
+    raise SplitError(f"{number} too small for {small}: {', '.join(told)}{more}; {choose}, or {leave}")
 
 
 def keep_in_train(table: GroupCounts, rare: NDArray[np.int64], fixed: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radrefine.audit.collection import IMAGES, MASKS
 from radrefine.errors import UsageError
 from radrefine.files import atomic_path, write_json
 from radrefine.schema import SPLIT_COLUMNS, SPLITS
 from radrefine.split.layout import refuse_files
+from radrefine.split.options import SplitOptions
+from radrefine.wording import counted
 
 _FACTS = "split.json"
 # Lies in a split folder while it is written, so that a split that was interrupted can be made again.
@@ -21,6 +24,39 @@ _BEGUN = ".split.part"
 _NAMES = (*(f"{part}.csv" for part in SPLITS), "classes.csv", "left_out.csv", "classes.png", _FACTS)
 # A class may miss a ratio by this much, or by half an image, without being named.
 _TOLERANCE = 0.005
+
+
+def refuse_out(refined: Path, out: Path, options: SplitOptions) -> None:
+    """Raise UsageError where `out` lies among the images or in their source, or is what the split is made from."""
+    for name in (IMAGES, MASKS):
+        if out.resolve().is_relative_to((refined / name).resolve()):
+            raise UsageError(f"--out {out} lies among the {name} of {refined}; choose a folder beside them")
+    if options.extend is not None and options.extend.resolve() == out.resolve():
+        raise UsageError(f"--out {out} is the split to extend, and one is made from the other; choose another folder")
+    if any(given.resolve().parent == out.resolve() for given in options.given):
+        raise UsageError(f"--out {out} holds the given files, which would be written over; choose another folder")
+
+    source = _source_of(refined)
+    if source is not None and out.resolve().is_relative_to(source):
+        raise UsageError(f"--out {out} lies in the source {source}; choose a folder beside it")
+
+
+def _source_of(refined: Path) -> Path | None:
+    """Return the folder that a refined folder was made from, where it is known and there."""
+    try:
+        source = Path(json.loads((refined / "run.json").read_text())["source"]["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return source.resolve() if source.is_dir() else None
+
+
+def refuse_more_folds(out: Path, folds: int) -> None:
+    """Raise UsageError where a folder holds folds of an earlier call that this one would leave beside its own."""
+    beyond = [place.name for place in out.glob("fold-*") if place.name[5:].isdecimal() and int(place.name[5:]) >= folds]
+    if beyond:
+        raise UsageError(
+            f"--out {out} holds {', '.join(sorted(beyond))} of an earlier call; remove them or choose another folder"
+        )
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -139,7 +175,7 @@ def _describe_class(
 
 
 def _explain(images: int, groups: int, largest: int) -> str:
-    return f"{images} images in {groups} groups, the largest of {largest}; groups stay whole"
+    return f"{counted(images, 'image')} in {counted(groups, 'group')}, the largest of {largest:,}; groups stay whole"
 
 
 def _by_part(values: Sequence[float] | NDArray[np.float64]) -> Mapping[str, float]:

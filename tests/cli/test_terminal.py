@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli._terminal import counted, format_progress, progress, quoted, tell_errors
-from radrefine.errors import LeakageError, UsageError
+from cli._terminal import counted, format_progress, progress, quoted, sized, tell_errors
+from pgnm.errors import LeakageError
+from radrefine.errors import UsageError
 from radrefine.progress import Progress
 
 
@@ -126,3 +127,10 @@ def test_a_request_to_end_is_taken_as_ctrl_c(number: int, capsys: pytest.Capture
 
 def test_paths_in_hints_can_be_pasted() -> None:
     assert quoted(Path("out")) == "out" and quoted(Path("out put")) == "'out put'"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 bytes"), (812, "812 bytes"), (1500, "1.5 kB"), (2e6, "2.0 MB"), (3e12, "3.0 TB")]
+)
+def test_sizes_are_told_in_the_unit_that_shows_them(count: float, told: str) -> None:
+    assert sized(count) == told

@@ -2,9 +2,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from pgnm import plots
-from pgnm.figure_style import save_figure
+from pgnm.figure_style import on_dark, save_figure
 from pgnm.metrics import reliability
 
 RNG = np.random.default_rng(0)
@@ -71,3 +72,19 @@ def test_confusion_shows_counts_and_names():
     axis = FIGURES["confusion"]().axes[0]
     assert [text.get_text() for text in axis.texts] == ["3", "1", "2", "2"]
     assert axis.get_yticklabels()[0].get_text() == "CT head normal"
+
+
+def test_the_legend_of_the_calibration_covers_no_curve() -> None:
+    figure = FIGURES["reliability"]()
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
+def test_letters_of_a_figure_for_dark_pages_stand_out() -> None:
+    figure = on_dark(FIGURES["confusion"]())
+    paper = np.array(to_rgb(figure.get_facecolor()[:3]))
+    assert paper.max() < 0.2
+    for axes in figure.axes:
+        words = [axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()]
+        assert all(min(to_rgb(word.get_color())) > 0.8 for word in words)

@@ -89,6 +89,23 @@ def test_everyone_can_use_the_page(built: ReportSummary, browser: Any, scheme: s
         assert faults(page) == []
 
 
+def test_a_dark_page_shows_a_dark_confusion_matrix(built: ReportSummary, browser: Any) -> None:
+    for scheme in ("light", "dark"):
+        with opened(browser, built.page, color_scheme=scheme) as page:
+            matrix = page.locator("img[alt^='Confusion matrix']").first
+            corner = matrix.evaluate(_CORNER)
+            assert (max(corner) < 60) if scheme == "dark" else (min(corner) > 240)
+
+
+_CORNER = """async (image) => {
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    const pen = canvas.getContext("2d");
+    pen.drawImage(image, 0, 0);
+    return [...pen.getImageData(2, 2, 1, 1).data].slice(0, 3);
+}"""
+
+
 def test_run_without_judgement_or_images_is_still_shown_and_says_what_lacks(
     judged: tuple[Path, Path], make_split: MakeSplit, tmp_path: Path
 ) -> None:

@@ -69,7 +69,7 @@ const gallery = (() => {
     }
     const slider = node("input", { type: "range", min: "0", max: "100", value: element("view").value,
       "aria-label": `Share of ${item.path} shown as before refinement` });
-    const cut = () => { frame.style.setProperty("--cut", `${slider.value}%`); slider.setAttribute("aria-valuetext", `${slider.value} % before`); };
+    const cut = () => { frame.style.setProperty("--cut", `${slider.value}%`); slider.setAttribute("aria-valuetext", `${slider.value}\u00a0% before`); };
     slider.addEventListener("input", cut);
     cut();
     frame.append(node("img", { class: "before", src: item.before, alt: `${item.path} before refinement` }), slider,
@@ -89,7 +89,7 @@ const gallery = (() => {
       node("div", { class: "title" }, node("strong", {}, node("small", {}, item.path.slice(0, cutAt)), item.path.slice(cutAt)), large),
       node("p", { class: "note" }, node("span", { class: `state ${item.status}` }, item.status),
         ` ${readable(item.label)} · residual ${item.residual.toFixed(2)}`,
-        item.mask_fraction ? ` · ${(100 * item.mask_fraction).toFixed(2)} % replaced` : ""),
+        item.mask_fraction ? ` · ${(100 * item.mask_fraction).toFixed(2)}\u00a0% replaced` : ""),
       node("ol", {}, ...item.findings.map((found, number) => markRow(item, found, number, boxes[number])))));
     large.addEventListener("click", () => large.setAttribute("aria-pressed", String(figure.classList.toggle("wide"))));
     return figure;

@@ -20,7 +20,7 @@ def test_it_says_what_it_found_and_what_is_next(refined: Path) -> None:
     done = CliRunner().invoke(app, ["audit", str(refined)])
 
     assert done.exit_code == 0, done.output
-    assert re.search(r"there more than once +1\n", done.stdout)
+    assert re.search(r"surplus copies of images +1\n", done.stdout)
     assert f"next: radrefine split {refined}" in done.stdout
 
 

@@ -24,6 +24,7 @@ def test_without_arguments_it_splits_the_current_folder(refined: Path) -> None:
     assert done.exit_code == 0, done.output
     assert (refined / "split/train.csv").is_file()
     assert "near duplicates 0" in done.stdout
+    assert "80 images of 2 classes in 40 groups, the largest of 2: train" in done.stdout
     assert "next: pgnm pretrain split" in done.stdout
 
 

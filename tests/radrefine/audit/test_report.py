@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radrefine.audit import audit_collection
+from radrefine.audit import audit_collection, load_manifest
 from radrefine.errors import RefinedFolderError
 from radrefine.images import encode_png
 from radrefine.report.duplicates import gather_audit
@@ -152,6 +152,15 @@ def test_what_is_no_refined_folder_is_told(tmp_path: Path) -> None:
     pd.DataFrame({"path": ["a"]}).to_parquet(tmp_path / "manifest.parquet")
     with pytest.raises(RefinedFolderError, match="lacks the columns label"):
         audit_collection(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../../secret.png", "CT/../../../secret.png", "/secret.png", "CT/a\0.png"])
+def test_a_manifest_that_leads_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    write_refined(tmp_path, [("CT/chest/1.png", scene(1))])
+    manifest = pd.read_parquet(tmp_path / "manifest.parquet")
+    manifest.assign(path=path).to_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(RefinedFolderError, match=r"manifest\.parquet names .* no path inside the folder"):
+        load_manifest(tmp_path)
 
 
 def test_a_report_tells_when_the_audit_is_older_than_the_images(tmp_path: Path) -> None:

@@ -1,18 +1,26 @@
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
-from radrefine.errors import HubError
+from cli.radrefine import app
+from radrefine.errors import HubError, UsageError
 from radrefine.hub import PushOptions, fetch, push_split
+from radrefine.hub.connection import Repository
 from radrefine.hub.content import read_split
 from radrefine.hub.fetch import is_wanted
-from radrefine.hub.shards import mask_features, plan_shards, stat_files, write_shard
+from radrefine.hub.shards import read_masks
+from radrefine.outputs import locked
 from tests.loopback import LoopbackHub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 REPO = "ada/images"
+SHARD = "masks/masks-00000-of-00001.parquet"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+MASK = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def test_masks_and_splits_come_back_as_they_were(hub: LoopbackHub, split_folder: Path, tmp_path: Path) -> None:
@@ -85,25 +93,130 @@ def test_a_repository_that_is_not_there_is_named(hub: LoopbackHub, tmp_path: Pat
         fetch("ada/nothing", tmp_path / "published")
 
 
-def test_masks_are_never_written_outside_the_folder(hub: LoopbackHub, split_folder: Path, tmp_path: Path) -> None:
-    push_split(split_folder, PushOptions(REPO))
-    masks = split_folder.parent / "refined" / "masks"
-    rows = stat_files(masks, read_split(split_folder).mask_names()[:1])
-    [shard] = plan_shards(rows, masks, "masks/masks", 10**9)
-    file = tmp_path / "evil.parquet"
-    write_shard(shard, mask_features(), file)
-    table = pq.read_table(file).to_pylist()
-    table[0]["path"] = "../../outside.png"
-    import pyarrow as pa
+def test_a_fetch_of_half_a_repository_goes_on(hub: LoopbackHub, tmp_path: Path) -> None:
+    _publish(hub, SHARD, _masks([("a.png", PNG), ("b.png", b"no mask")]))
+    with pytest.raises(HubError, match="holds no PNG file"):
+        fetch(REPO, tmp_path)
+    _publish(hub, SHARD, _masks([("a.png", PNG + b"new"), ("b.png", PNG)]))
+    assert fetch(REPO, tmp_path).n_masks == 2
+    assert (tmp_path / "masks" / "a.png").read_bytes() == PNG + b"new"
 
-    pq.write_table(pa.Table.from_pylist(table, schema=mask_features().arrow_schema), file)
-    storage = hub.storage
-    entry = storage._large(storage.add_bytes(file.read_bytes()))
-    repo = hub.repo("dataset", REPO)
-    repo.commit("main", {**repo.tree("main"), "masks/masks-00000-of-00001.parquet": entry}, "evil")
-    with pytest.raises(HubError, match="outside the folder"):
-        fetch(REPO, tmp_path / "published" / "deep")
-    assert not list(tmp_path.rglob("outside.png"))
+
+@pytest.mark.parametrize("sign", [".radrefine/journal", "run.json"])
+def test_a_refined_folder_is_left_alone(hub: LoopbackHub, tmp_path: Path, sign: str) -> None:
+    _publish(hub, "manifest.parquet", b"theirs")
+    (tmp_path / sign).parent.mkdir(exist_ok=True)
+    (tmp_path / sign).touch()
+    (tmp_path / "manifest.parquet").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="is a refined folder"):
+        fetch(REPO, tmp_path)
+    assert (tmp_path / "manifest.parquet").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("path", "theirs"), [("README.md", b"theirs"), ("masks/a.png", PNG)])
+def test_files_that_no_fetch_brought_are_not_written_over(
+    hub: LoopbackHub, tmp_path: Path, path: str, theirs: bytes
+) -> None:
+    _publish(hub, "README.md", b"theirs")
+    _publish(hub, "splits/train.csv", b"path\n")
+    _publish(hub, SHARD, _masks([("a.png", PNG)]))
+    place = tmp_path / path
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"mine")
+    with pytest.raises(UsageError, match=f"{path} is there and no fetch put it there"):
+        fetch(REPO, tmp_path)
+    assert place.read_bytes() == b"mine"
+    place.write_bytes(theirs)
+    assert fetch(REPO, tmp_path).n_masks == 1
+    _publish(hub, "README.md", b"newer")
+    fetch(REPO, tmp_path)
+    assert (tmp_path / "README.md").read_bytes() == b"newer"
+
+
+def test_two_fetches_do_not_write_into_one_folder(hub: LoopbackHub, tmp_path: Path) -> None:
+    _publish(hub, "a.csv", b"path\n")
+    with locked(tmp_path, ".fetch"), pytest.raises(HubError, match="another run is writing to"):
+        fetch(REPO, tmp_path)
+
+
+def test_all_files_are_of_the_commit_at_the_start(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        _publish(hub, name, b"old")
+    download = Repository.download
+
+    def push_and_download(self: Repository, path: str, folder: Path) -> Path:
+        _publish(hub, path, b"new")
+        return download(self, path, folder)
+
+    monkeypatch.setattr(Repository, "download", push_and_download)
+    fetch(REPO, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in ("a.csv", "b.csv")] == [b"old", b"old"]
+
+
+def test_the_command_to_run_next_can_be_pasted_whatever_files_are_called(hub: LoopbackHub, tmp_path: Path) -> None:
+    _publish(hub, "train;touch PWNED $(id).csv", b"path\n")
+    done = CliRunner().invoke(app, ["fetch", REPO, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert f"--given '{tmp_path}/out/train;touch PWNED $(id).csv'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("../../outside.png", PNG),
+        ("/outside.png", PNG),
+        ("a\0b.png", PNG),
+        ("run.sh", PNG),
+        ("run.png", b"#!/bin/sh"),
+        (None, PNG),
+        ("a.png", None),
+        ("a" * 300 + ".png", PNG),
+    ],
+)
+def test_nothing_but_masks_comes_out_of_a_shard(
+    hub: LoopbackHub, tmp_path: Path, path: str | None, data: bytes | None
+) -> None:
+    _publish(hub, SHARD, _masks([(path, data)]))
+    out = tmp_path / "published" / "deep"
+    with pytest.raises(HubError, match=f"{SHARD}.* its owner"):
+        fetch(REPO, out)
+    assert not list(tmp_path.rglob("outside.png")) and not list(out.glob("masks/*"))
+
+
+def test_a_shard_that_is_no_table_of_masks_is_told_in_a_sentence(tmp_path: Path) -> None:
+    shard = tmp_path / "shard.parquet"
+    shard.write_bytes(b"PAR1 no Parquet")
+    with pytest.raises(HubError, match="x cannot be read as a table of masks"):
+        list(read_masks(shard, "x"))
+    for table in (
+        {"q": [1]},
+        {"mask": [1], "path": ["a.png"]},
+        {"mask": [{"bytes": "text"}], "path": ["a.png"]},
+        {"mask": pa.array([{"bytes": PNG}], MASK), "path": [1]},
+    ):
+        pq.write_table(pa.table(table), shard)
+        with pytest.raises(HubError, match="x has not the columns mask"):
+            list(read_masks(shard, "x"))
+    pq.write_table(pa.table({"mask": pa.array([None], MASK), "path": ["a.png"]}), shard)
+    with pytest.raises(HubError, match="holds no PNG file"):
+        list(read_masks(shard, "x"))
+
+
+def test_a_shard_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    masks = pa.array([{"bytes": PNG + bytes(130 << 20)}] * 2, MASK)
+    pq.write_table(
+        pa.table({"mask": masks, "path": ["a.png", "b.png"]}),
+        tmp_path / "bomb.parquet",
+        compression="zstd",
+        use_dictionary=False,
+    )
+    assert (tmp_path / "bomb.parquet").stat().st_size < 1 << 20
+    before = pa.total_allocated_bytes()
+    with pytest.raises(HubError, match=r"unpacks to 2\d\d,\d+,\d+ bytes at once"):
+        list(read_masks(tmp_path / "bomb.parquet", "x"))
+    assert pa.total_allocated_bytes() - before < 1 << 20
 
 
 @pytest.mark.parametrize("path", ["masks/US/a.png", "splits/train.csv", "manifest.parquet", "correction_masks.zip"])
@@ -111,10 +224,27 @@ def test_masks_and_tables_are_wanted(path: str) -> None:
     assert is_wanted(path)
 
 
-@pytest.mark.parametrize("path", ["data/train-00000-of-00001.parquet", "images/a.png", "run.py", "images.tar.gz"])
+@pytest.mark.parametrize(
+    "path",
+    ["data/train-00000-of-00001.parquet", "images/a.png", "run.py", "images.tar.gz", "masks/.git/a", ".fetch/a.csv"],
+)
 def test_images_and_code_are_not_wanted(path: str) -> None:
     assert not is_wanted(path)
 
 
 def _entry(hub: LoopbackHub, text: str):
     return hub.storage._large(hub.storage.add_bytes(text.encode()))
+
+
+def _publish(hub: LoopbackHub, path: str, content: bytes) -> None:
+    storage = hub.storage
+    repo = storage.repos.get(("dataset", REPO)) or storage.create("dataset", REPO, private=False)
+    entry = storage._large(storage.add_bytes(content))
+    repo.commit("main", {**repo.tree("main"), path: entry}, f"put {path}")
+
+
+def _masks(rows: list[tuple[str | None, bytes | None]]) -> bytes:
+    masks = pa.array([{"bytes": data, "path": "x"} for _, data in rows], MASK)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table({"mask": masks, "path": pa.array([path for path, _ in rows], pa.string())}), buffer)
+    return buffer.getvalue().to_pybytes()

@@ -9,6 +9,8 @@ import pytest
 
 from radrefine.errors import HubError, RefinedFolderError, SplitError, UsageError
 from radrefine.hub import PushOptions, push_split
+from radrefine.hub.content import read_split
+from radrefine.outputs import locked
 from tests.loopback import LoopbackHub
 
 # The Hub's client uses its own HTTP library in a way that library calls outdated.
@@ -189,6 +191,28 @@ def test_a_missing_image_is_named_before_anything_is_uploaded(hub: LoopbackHub, 
     with pytest.raises(SplitError, match=path):
         push_split(split_folder, WITH_IMAGES)
     assert hub.calls == []
+
+
+def test_a_second_push_of_a_split_at_the_same_time_is_refused(hub: LoopbackHub, split_folder: Path) -> None:
+    with locked(split_folder, ".push"), pytest.raises(HubError, match="another run is writing to"):
+        push_split(split_folder, WITH_IMAGES)
+    assert hub.calls == []
+
+
+@pytest.mark.parametrize("path", ["../../secret.png", "/etc/secret.png"])
+def test_nothing_outside_the_folder_of_the_images_is_published(hub: LoopbackHub, split_folder: Path, path: str) -> None:
+    table = pd.read_csv(split_folder / "val.csv")
+    table.loc[0, "path"] = path
+    table.to_csv(split_folder / "val.csv", index=False)
+    with pytest.raises(SplitError, match=f"val.csv names '{path}', which is no path inside"):
+        push_split(split_folder, WITH_IMAGES)
+    assert hub.calls == []
+
+
+def test_masks_are_published_whatever_the_case_of_their_suffix(split_folder: Path) -> None:
+    masks = split_folder.parent / "refined" / "masks"
+    (masks / "IM1.PNG").write_bytes(b"")
+    assert "IM1.PNG" in read_split(split_folder).mask_names()
 
 
 def test_a_split_whose_images_were_moved_is_not_published_without_them(hub: LoopbackHub, split_folder: Path) -> None:

@@ -131,6 +131,19 @@ def test_wrong_use_is_told_in_a_sentence(refined: Path, tmp_path: Path, fault: s
             build_report(refined, options=ReportOptions(sample=-1))
 
 
+def test_no_picture_outside_the_refined_folder_is_shown(refined: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "secret.png"), np.zeros((48, 64), np.uint8))
+    write_audit(refined)
+    near = pd.read_csv(refined / "audit" / "near_duplicates.csv")
+    near.replace(path_of(2), "../../secret.png").to_csv(refined / "audit" / "near_duplicates.csv", index=False)
+    with pytest.raises(RefinedFolderError, match="no path inside the folder of the images; run radrefine audit again"):
+        gather_audit(refined, tmp_path)
+    manifest = pd.read_parquet(refined / "manifest.parquet")
+    manifest.replace(path_of(0), "../../secret.png").to_parquet(refined / "manifest.parquet")
+    with pytest.raises(RefinedFolderError, match="no path inside the folder of the images; run radrefine clean again"):
+        build_report(refined)
+
+
 def test_duplicates_are_shown_side_by_side_conflicts_first(refined: Path, tmp_path: Path) -> None:
     assert gather_audit(refined, tmp_path / "before") is None
     write_audit(refined)
@@ -187,13 +200,18 @@ def test_pictures_before_are_found_for_every_kind_of_file(tmp_path: Path, archiv
         np.testing.assert_array_equal(image, paths[path])
 
 
-@pytest.mark.parametrize(("most", "shown"), [(48 * 64, True), (48 * 64 - 1, False)])
-def test_pictures_are_shown_as_large_as_clean_took_them(tmp_path: Path, most: int, shown: bool) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "shown"),
+    [((10_000, 48 * 64), True), ((10_000, 48 * 64 - 1), False), ((20, 48 * 64), False)],
+)
+def test_pictures_are_shown_as_large_as_clean_took_them(tmp_path: Path, bounds: tuple[int, int], shown: bool) -> None:
     picture, refined = encode_png(np.zeros((48, 64), np.uint8)), tmp_path / "refined"
     (tmp_path / "US").mkdir()
     (tmp_path / "US" / "a.png").write_bytes(picture)
     refined.mkdir()
-    (refined / "run.json").write_text(json.dumps({"configuration": {"max_bytes": 10_000, "max_pixels": most}}))
+    (refined / "run.json").write_text(
+        json.dumps({"configuration": dict(zip(("max_bytes", "max_pixels"), bounds, strict=True))})
+    )
     item = GalleryItem("US/a.png", "US", "refined", 64, 48, 0.5, 0.1)
 
     write_pictures([item], refined, tmp_path, tmp_path / "out", ignore_progress)

@@ -1,6 +1,7 @@
 """The pages of a refined folder in a real browser: compare, filter, page, review, and the way back to `clean`."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,21 @@ def test_every_section_opens_and_shows_its_part(refined: Path, browser: Any) -> 
         assert "labels differ" in page.locator(".pair").inner_text()
         assert page.locator(".pair img").count() == 2
         assert page.locator(".pair img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
+
+
+@pytest.mark.parametrize("width", [1400, 1100, 390])
+def test_controls_that_belong_together_stay_together_and_tabs_in_sight(refined: Path, browser: Any, width: int) -> None:
+    write_audit(refined)
+    with opened(browser, build_report(refined).page, viewport={"width": width, "height": 800}) as page:
+        page.evaluate("document.querySelectorAll('details').forEach((box) => { box.open = true; })")
+        tops = [page.locator(name).bounding_box()["y"] for name in ("#show-boxes", "#show-mask")]
+        assert tops[0] == tops[1]
+        for tab in page.locator(".tabs a").all():
+            box = tab.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        text = page.evaluate("document.body.textContent")
+        assert "\u00a0%" in text and not re.search(r"\d %", text)
+        assert "7 surplus copies of images, 3 pairs of near-duplicates, 1 pair with different labels" in text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

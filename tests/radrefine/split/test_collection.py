@@ -151,7 +151,9 @@ def test_a_class_of_which_an_extended_split_has_nothing_left_misses_no_ratio(tmp
 def test_a_part_for_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
     series = [(f"CT/chest/{number:03d}.png", scene(number)) for number in range(12)]
     refined = write_refined(tmp_path / "refined", series)
-    with pytest.raises(SplitError, match=r"nothing is left for val and test: the 12 images form 1 groups"):
+    with pytest.raises(
+        SplitError, match=r"val and test: 12 images form 1 group, the largest of 12; .*lower --sequence"
+    ):
         split_collection(refined, tmp_path / "split", SplitOptions(sequence=1, rare="train"))
     assert not (tmp_path / "split").exists()
 
@@ -190,6 +192,7 @@ def test_given_tables_are_taken_as_they_are_and_their_leaks_named(refined: Path,
     summary = split_collection(refined, tmp_path / "split", SplitOptions(given=given))
 
     assert summary.facts["counts"] == {"train": 100, "val": 10, "test": 9}
+    assert summary.facts["stratify"] is summary.facts["rare"] is summary.facts["ratios_asked"] is None
     assert summary.proof.shared_near_duplicates > 0
     assert summary.proof.shared_groups > 0
     assert any("RadiologyAI_test.csv names 1 images" in told for told in summary.proof.unverified)
@@ -252,6 +255,11 @@ def test_what_cannot_be_split_is_told(refined: Path, tmp_path: Path) -> None:
         ({"folds": 2}, "--folds must be 3 to 100"),
         ({"folds": 3, "keep_blank": True}, "--keep-blank keeps blank images in train"),
         ({"folds": 3, "extend": Path("x")}, "cannot be combined"),
+        ({"folds": 3, "rare": "train"}, "does not use --rare; leave that option out"),
+        ({"folds": 3, "ratios": "8:1:1"}, "does not use --ratios"),
+        ({"given": (Path("x"),), "ratios": "8:1:1"}, "does not use --ratios"),
+        ({"given": (Path("x"),), "rare": "error"}, "does not use --rare"),
+        ({"given": (Path("x"),), "stratify": False}, "does not use --no-stratify"),
         ({"given": (Path("x"),), "extend": Path("x")}, "cannot be combined"),
         ({"layout": "tar"}, "--layout must be one of"),
         ({"metadata": Path("x.csv")}, "name it with --group-by"),
@@ -332,9 +340,51 @@ def test_no_split_is_written_into_the_source(refined: Path, tmp_path: Path) -> N
 
 def test_more_folds_than_groups_are_refused(tmp_path: Path) -> None:
     refined = write_refined(tmp_path / "refined", [(f"CT/chest/{n:03d}.png", scene(n)) for n in range(8)])
-    with pytest.raises(SplitError, match="--folds 9 are too many: the 8 images form 8 groups"):
+    with pytest.raises(SplitError, match="--folds 9 are too many: 8 images form 8 groups"):
         fold_collection(refined, tmp_path / "folds", SplitOptions(folds=9))
     assert len(fold_collection(refined, tmp_path / "folds", SplitOptions(folds=8))) == 8
+
+
+def test_classes_are_too_small_for_folds_by_their_number_alone(tmp_path: Path) -> None:
+    images = [
+        (f"CT/{place}/{n:03d}.png", scene(n))
+        for place, numbers in (("a", range(7)), ("b", range(7, 10)))
+        for n in numbers
+    ]
+    refined = write_refined(tmp_path / "refined", images)
+    summary = fold_collection(refined, tmp_path / "three", SplitOptions(folds=3, rare="error"))[0]
+    assert summary.facts["rare"] == "error"
+    assert fold_collection(refined, tmp_path / "three", SplitOptions(folds=3))[0].facts["rare"] is None
+    with pytest.raises(
+        SplitError, match=r"1 class is too small for 4 folds: CT__b \(3 images in 3 groups\); name fewer"
+    ):
+        fold_collection(refined, tmp_path / "four", SplitOptions(folds=4, rare="error"))
+
+
+def test_a_split_is_not_extended_in_place(refined: Path, tmp_path: Path) -> None:
+    split_collection(refined, tmp_path / "split")
+    before = (tmp_path / "split" / "split.json").read_bytes()
+    with pytest.raises(UsageError, match="is the split to extend"):
+        split_collection(refined, tmp_path / "x" / ".." / "split", SplitOptions(extend=tmp_path / "split"))
+    assert (tmp_path / "split" / "split.json").read_bytes() == before
+
+
+def test_columns_of_the_manifest_name_no_patients(tmp_path: Path) -> None:
+    images = [(f"CT/{'abc'[n % 3]}/{n:03d}.png", scene(n)) for n in range(12)]
+    refined = write_refined(tmp_path / "refined", images)
+    options = SplitOptions(ratios="1:1:1", stratify=False, group_by=("anatomy",))
+    [told] = split_collection(refined, tmp_path / "split", options).proof.unverified
+    assert told.startswith("patients: grouping by anatomy of the manifest does not tell them, so images of one patient")
+    for name in ("path", "source_sha256", "phash", "n_text", "mask_fraction", "residual_score", "elapsed_ms"):
+        with pytest.raises(UsageError, match=f"--group-by {name}: that tells of each image alone"):
+            split_collection(refined, tmp_path / "other", SplitOptions(group_by=(name,)))
+    (tmp_path / "t.csv").write_text(
+        "filename,phash\n" + "".join(f"{path},p{n // 2}\n" for n, (path, _) in enumerate(images))
+    )
+    with pytest.raises(UsageError, match="--group-by filename: that tells"):
+        split_collection(refined, tmp_path / "o", SplitOptions(metadata=tmp_path / "t.csv", group_by=("filename",)))
+    options = SplitOptions(ratios="1:1:1", metadata=tmp_path / "t.csv", group_by=("phash",))
+    assert split_collection(refined, tmp_path / "o", options).proof.unverified == []
 
 
 def test_a_column_to_group_by_may_have_any_name(tmp_path: Path) -> None:

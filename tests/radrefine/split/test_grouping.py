@@ -2,16 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radrefine.errors import SplitError, UsageError
-from radrefine.split.grouping import (
-    find_key,
-    group_images,
-    link_numbers,
-    match_images,
-    match_paths,
-    name_groups,
-    read_table,
-)
+from radrefine.errors import UsageError
+from radrefine.split.grouping import group_images, link_numbers, name_groups
 
 
 def frame(*paths: str, **columns: list[str]) -> pd.DataFrame:
@@ -50,6 +42,24 @@ def test_numbers_link_within_a_folder_and_a_stem_only() -> None:
     assert link_numbers(paths, 3).tolist() == [[0, 1], [1, 2]]
 
 
+def test_the_dots_of_a_uid_are_no_suffixes() -> None:
+    paths = [
+        "1.2.840.113619.2.1000.png",
+        "1.2.840.113619.9.5.png",
+        "1.2.840.113619.9.6.dcm.PNG",
+        "1.2.840.113619.9.8.png",
+    ]
+
+    assert link_numbers(pd.Series(paths), 1).tolist() == [[1, 2]]
+    assert link_numbers(pd.Series(paths), 2).tolist() == [[1, 2], [2, 3]]
+
+
+def test_dicom_files_with_frames_are_linked_by_their_own_numbers() -> None:
+    paths = ["s/IM1.dcm/0000.png", "s/IM2.DCM/0000.png", "s/IM2.DCM/0001.png", "s/IM9.dcm/0000.png"]
+
+    assert group_images(frame(*paths), components=None, sequence=1).tolist() == [0, 0, 0, 1]
+
+
 def test_group_names_depend_on_the_first_path_only() -> None:
     one = name_groups(pd.Series(["b.png", "a.png", "c.png"]), np.array([0, 0, 1]))
     other = name_groups(pd.Series(["c.png", "a.png"]), np.array([0, 1]))
@@ -58,72 +68,15 @@ def test_group_names_depend_on_the_first_path_only() -> None:
     assert one[2] == other[0]
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["CT/a/1.png", "US/b/1.png"],
-        ["root/CT/a/1.png", "root/US/b/1.png"],
-        ["other/CT/a/1.png", "other/US/b/1.png"],
-        ["./set/CT/a/1.png", "./set/US/b/1.png"],
-        ["x\\y\\set\\CT\\a\\1.png", "x\\y\\set\\US\\b\\1.png"],
-    ],
-)
-def test_names_match_whatever_folders_lead(names: list[str]) -> None:
-    paths = pd.Series(["set/US/b/1.png", "set/CT/a/1.png", "set/CT/a/2.png"])
-
-    assert match_paths(paths, pd.Series(names)).tolist() == [1, 0]
-
-
-def test_names_of_images_that_became_png_match() -> None:
-    assert match_paths(pd.Series(["a/1.jpg.png", "a/2.jpg.png"]), pd.Series(["a/2.jpg"])).tolist() == [1]
-
-
-def test_base_names_that_repeat_never_match() -> None:
-    assert match_paths(pd.Series(["a/1.png", "b/1.png"]), pd.Series(["1.png"])).tolist() == [-1]
-
-
-def test_names_of_images_that_are_not_there_are_not_taken_for_others() -> None:
-    paths = pd.Series([f"benign/{n}.png" for n in (1, 3, 5)] + [f"malignant/{n}.png" for n in (2, 4)])
-    names = pd.Series([f"malignant/{n}.png" for n in range(1, 6)] + [f"benign/{n}.png" for n in range(1, 6)])
-
-    assert match_paths(paths, names).tolist() == [-1, 3, -1, 4, -1, 0, -1, 1, -1, 2]
-    # Without folders the rest of them would name images of the other folder.
-    assert match_paths(paths, "x/y/" + names).tolist() == [-1, 3, -1, 4, -1, 0, -1, 1, -1, 2]
-
-
-def test_absolute_paths_and_blanks_match() -> None:
-    paths = pd.Series(["a/1.png", "b/1.png"])
-
-    assert match_paths(paths, pd.Series(["/home/u/v/w/x/y/z/b/1.png "])).tolist() == [1]
-    assert match_paths(paths, pd.Series([r"C:\Users\me\2024\study\data\a\1.png"])).tolist() == [0]
-
-
 def test_values_that_differ_by_blanks_or_unicode_form_are_one() -> None:
     patients = ["P0", "P0 ", "Zo\u00eb", "Zoe\u0308"]
     images = pd.DataFrame({"path": [f"{n}.png" for n in range(4)], "patient": patients})
     assert group_images(images, components=None, columns=("patient",)).tolist() == [0, 0, 1, 1]
 
 
-def test_tables_are_read_as_text_and_faults_are_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "t.csv").write_text("Filename,case\na.png,007\n")
-    table = read_table(tmp_path / "t.csv")
-
-    assert table["case"].tolist() == ["007"]
-    assert find_key(table, tmp_path / "t.csv") == "Filename"
-    with pytest.raises(SplitError, match="is not there"):
-        read_table(tmp_path / "none.csv")
-    with pytest.raises(SplitError, match="needs a column of file names"):
-        find_key(pd.DataFrame({"case": []}), tmp_path)
-
-
-def test_the_name_of_a_dicom_file_matches_its_frames_and_that_of_a_frame_is_stronger() -> None:
-    paths = pd.Series(["p/a.dcm/0000.png", "p/a.dcm/0001.png", "p/b.dcm/0000.png", "p/c.png"])
-    found = match_images(paths, pd.Series(["p/a.dcm", "p/b.dcm/0000.png", "p/c.png", "p/d.dcm", "p/b.dcm"]))
-    assert found[["row", "position"]].to_numpy().tolist() == [[1, 2], [2, 3], [0, 0], [0, 1], [4, 2]]
-    assert found["whole"].tolist() == [False, False, True, True, True]
-    assert match_images(paths, pd.Series(["a.dcm"]))["position"].tolist() == [0, 1]
-
-
 def test_words_for_no_value_join_nothing() -> None:
     images = pd.DataFrame({"path": [f"{n}.png" for n in range(6)], "patient": ["a", "NA", "NaN", "NA", "a", None]})
     assert group_images(images, components=None, columns=("patient",)).tolist() == [0, 1, 2, 3, 0, 4]
+    words = ["-", "--", "?", "Unknown", "UNK", "missing", "n.a."]
+    images = pd.DataFrame({"path": [f"{n}.png" for n in range(14)], "patient": words * 2})
+    assert len(set(group_images(images, components=None, columns=("patient",)))) == 14

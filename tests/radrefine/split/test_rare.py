@@ -24,12 +24,13 @@ def test_rare_are_classes_with_too_few_images_or_too_few_groups() -> None:
 
     assert find_rare(collection, SHARES).tolist() == [1, 2]
     assert find_rare(collection, (0.5, 0.0, 0.5)).tolist() == []
+    assert find_rare(table([1] * 49), [1 / 49] * 49).tolist() == []
 
 
 def test_error_names_the_classes() -> None:
     collection = table([1] * 100, [2, 1])
 
-    with pytest.raises(SplitError, match=r"1 classes .* tiny \(3 images in 2 groups\)"):
+    with pytest.raises(SplitError, match=r"^1 class is too small .* tiny \(3 images in 2 groups\)"):
         refuse_rare(collection, find_rare(collection, SHARES), ["large", "tiny"])
 
 

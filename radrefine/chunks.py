@@ -219,7 +219,8 @@ def _refine(settings: Settings, opened: _Opened, image: Image, sight: "Sight | N
         phash_refined=perceptual_hash(result.image),
         blank=is_blank(image),
         mask_fraction=masked / result.mask.size,
-        residual_score=float(result.residual_score),
+        # Corrections are applied without looking for marks.
+        residual_score=None if settings.corrected else float(result.residual_score),
         findings=json.dumps(rows) if rows else None,
     )
 

@@ -45,7 +45,7 @@ class RefineResult:
         image: The refined image, same shape and dtype as the input; equal to it outside `mask`.
         mask: (H, W) bool, True = replaced pixel.
         findings: The marks found, removed or not.
-        residual_score: 0 to 1; how much the final check still finds unusual.
+        residual_score: 0 to 1; how much ink is likely left, 0.5 standing for ten pixels.
     """
 
     image: Image

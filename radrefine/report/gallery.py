@@ -23,7 +23,7 @@ class GalleryItem:
     status: str
     width: int
     height: int
-    residual: float
+    residual: float | None
     mask_fraction: float
     findings: list[dict[str, Any]] = field(default_factory=list)
     before: str = ""
@@ -67,7 +67,7 @@ def choose_items(manifest: pd.DataFrame, findings: pd.DataFrame, *, sample: int,
             status=str(row["status"]),
             width=int(row["width"]),
             height=int(row["height"]),
-            residual=_rounded(row["residual_score"]),
+            residual=None if pd.isna(row["residual_score"]) else _rounded(row["residual_score"]),
             mask_fraction=_rounded(row["mask_fraction"], 6),
             findings=by_path[str(row["path"])],
         )

@@ -159,7 +159,7 @@ def test_folder_without_corrections_is_told(tmp_path: Path) -> None:
 def fill_bright_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refine by a rule that these tests can predict."""
 
-    def refine(image: Image, options: object, decisions: object = ()) -> RefineResult:
+    def refine(image: Image, options: object, decisions: object = (), sight: object = None) -> RefineResult:
         mask = (image if image.ndim == 2 else image.min(axis=2)) > 200
         return RefineResult(inpaint(image, mask), mask)
 
@@ -177,6 +177,7 @@ def test_own_removals_make_the_same_images_on_another_copy(make_collection: Make
     assert summary.images == 12 and not summary.failures
     first, second = (pd.read_parquet(tmp_path / name / "manifest.parquet") for name in ("first", "second"))
     assert first.phash_refined.equals(second.phash_refined) and first.status.equals(second.status)
+    assert second.residual_score.isna().all()  # nobody looked for marks
     for path in first.path[first.status == "refined"]:
         images = [(tmp_path / name / "images" / path).read_bytes() for name in ("first", "second")]
         assert images[0] == images[1]

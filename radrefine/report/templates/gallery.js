@@ -21,7 +21,7 @@ const gallery = (() => {
     const wanted = { kind: value("filter-kind"), label: value("filter-label"), status: value("filter-status"),
       score: Number(value("filter-score")) || 0, review: value("filter-review") };
     const sort = value("sort");
-    const order = sort === "path" ? (a, b) => (a.path < b.path ? -1 : 1) : (a, b) => b[sort] - a[sort];
+    const order = sort === "path" ? (a, b) => (a.path < b.path ? -1 : 1) : (a, b) => (b[sort] ?? -1) - (a[sort] ?? -1);
     return items.filter((item) => fits(item, wanted)).sort(order);
   }
 
@@ -88,7 +88,8 @@ const gallery = (() => {
     const figure = node("figure", { class: "card", "data-path": item.path }, frame, node("figcaption", {},
       node("div", { class: "title" }, node("strong", {}, node("small", {}, item.path.slice(0, cutAt)), item.path.slice(cutAt)), large),
       node("p", { class: "note" }, node("span", { class: `state ${item.status}` }, item.status),
-        ` ${readable(item.label)} · residual ${item.residual.toFixed(2)}`,
+        ` ${readable(item.label)}`,
+        item.residual === null ? "" : ` · residual ${item.residual.toFixed(2)}`,
         item.mask_fraction ? ` · ${(100 * item.mask_fraction).toFixed(2)}\u00a0% replaced` : ""),
       node("ol", {}, ...item.findings.map((found, number) => markRow(item, found, number, boxes[number])))));
     large.addEventListener("click", () => large.setAttribute("aria-pressed", String(figure.classList.toggle("wide"))));

@@ -154,10 +154,12 @@ def held(run: Path) -> Iterator[None]:
 
 
 def clear_earlier(run: Path) -> None:
-    """Remove from a run folder what belongs to weights that are about to be trained anew."""
-    if not (run / CONFIG_FILE).is_file():
-        return
-    (run / POLICY_FILE).unlink(missing_ok=True)
+    """Remove from a run folder all of an earlier training but the lock, before weights are trained anew.
+
+    The state goes first: left alone, it would tell of a training whose files are no longer there.
+    """
+    for name in (STATE_FILE, CONFIG_FILE, MODEL_FILE, POLICY_FILE, METRICS_FILE, "README.md"):
+        (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / "overlays", ignore_errors=True)
     clear_judgements(run)
 

@@ -107,7 +107,9 @@ def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             with _ended_as_by_hand():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
-            say("interrupted; run the same command again to go on where it stopped")
+            # With --no-resume the same command would throw away what was saved.
+            how = "it without --no-resume" if kwargs.get("resume") is False else "the same command again"
+            say(f"interrupted; run {how} to go on where it stopped")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise

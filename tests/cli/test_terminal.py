@@ -40,6 +40,19 @@ def test_errors_become_a_sentence_and_an_exit_code(
     assert told in capsys.readouterr().err
 
 
+def test_an_interrupted_command_that_starts_anew_is_told_to_go_on_without_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @tell_errors
+    def command(resume: bool | None) -> None:
+        raise KeyboardInterrupt
+
+    for resume, told in ((False, "run it without --no-resume to go on"), (None, "run the same command again")):
+        with pytest.raises(typer.Exit):
+            command(resume=resume)
+        assert told in capsys.readouterr().err
+
+
 def test_an_unknown_missing_module_is_a_fault_of_ours_and_is_raised() -> None:
     @tell_errors
     def command() -> None:

@@ -327,6 +327,8 @@ def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:
         own = dict(config.get("pgnm", {}))
         cfg = config["pretrained_cfg"]
         names = config.get("label_names") or [str(index) for index in range(config["num_classes"])]
+        if not {"mean", "std"} <= own.keys():
+            _refuse_channels(folder, cfg)
         own.setdefault("model", config["architecture"])
         own.setdefault("size", cfg["input_size"][1])
         own.setdefault("mean", cfg["mean"][0])
@@ -337,6 +339,16 @@ def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:
         raise RunError(
             f"{folder / CONFIG_FILE} lacks {error}; expected a config.json as pgnm or timm writes it"
         ) from None
+
+
+def _refuse_channels(folder: Path, cfg: Mapping[str, Any]) -> None:
+    """Raise RunError where weights of timm want each channel normalised in its own way; here one mean serves all."""
+    if len(set(cfg["mean"])) == len(set(cfg["std"])) == 1:
+        return
+    raise RunError(
+        f"{folder} normalises each channel by its own mean and standard deviation ({cfg['mean']}, {cfg['std']}), a "
+        f"run of pgnm all by one; compare it in probes as --backbone imagenet:{folder}"
+    )
 
 
 def _load_weights(path: Path, module: nn.Module) -> None:

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -35,6 +36,8 @@ Json = Annotated[
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+_JSON_GIVEN = "cli.json_given"
 
 # Packages of the extras, by the name they are imported under.
 _EXTRA_OF = {
@@ -133,6 +136,29 @@ def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             raise fail(str(error), exit_code) from None
 
     return run
+
+
+class JsonErrors(TyperGroup):
+    """A command with subcommands that tells what is wrong with their options to machines, too, where `--json` is given.
+
+    `tell_errors` hears of nothing that goes wrong before the command itself begins.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember whether `--json` is given, since reading the arguments uses them up."""
+        ctx.meta[_JSON_GIVEN] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the options of the subcommand and run it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            told = getattr(error, "format_message", None)  # what typer raises for options that it cannot use
+            if told is not None and ctx.meta[_JSON_GIVEN]:
+                found = {"error": told(), "exit_code": getattr(error, "exit_code", EXIT_USAGE)}
+                typer.echo(json.dumps(found, ensure_ascii=False))
+            raise
 
 
 def _at_home(value: Any) -> Any:

@@ -152,7 +152,7 @@ def build_loader(
         raise SplitError(
             f"{split.folder / part}.csv holds no images; give {part} a share with: radrefine split --ratios"
         )
-    frame = _limited(frame, {"train": recipe.limit_train, "val": recipe.limit_val}.get(part, 0), recipe.seed)
+    frame = limit_rows(frame, {"train": recipe.limit_train, "val": recipe.limit_val}.get(part, 0), recipe.seed)
     if train and len(frame) < 2 * world:
         needed = f"{2 * world} images, 2 for each process" if world > 1 else "2 images"
         raise SplitError(f"training needs at least {needed}, got {len(frame)}; raise --limit-train or add images")
@@ -261,7 +261,8 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _limited(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+def limit_rows(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    """Return at most `limit` rows of a table, drawn from the seed, in their order; all of them where it is 0."""
     if not limit or limit >= len(frame):
         return frame
     rows = np.random.default_rng([seed, _SUBSET]).permutation(len(frame))[:limit]

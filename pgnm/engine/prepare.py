@@ -11,7 +11,7 @@ import torch
 from pgnm import checkpoints
 from pgnm.config import Recipe
 from pgnm.data import Split, build_loader
-from pgnm.data.loader import derive_seed
+from pgnm.data.loader import derive_seed, limit_rows
 from pgnm.engine.devices import Devices
 from pgnm.engine.fit import Job, Stage
 from pgnm.progress import ProgressCallback
@@ -31,11 +31,13 @@ def seeded_start(recipe: Recipe) -> Iterator[None]:
 def class_weights(split: Split, recipe: Recipe) -> torch.Tensor | None:
     """Return a weight per class, (C,) float32, so that each class counts alike; None unless the recipe asks for it.
 
-    Weights are n / (C * n_c), so that their mean over the training images is 1; a class without images gets 0.
+    Weights are n / (C * n_c), so that their mean over the training images, after any limit, is 1; a class without
+    images gets 0.
     """
     if recipe.class_balance != "loss":
         return None
-    counts = torch.from_numpy(split.class_counts()).double()
+    frame = limit_rows(split.train, recipe.limit_train, recipe.seed)
+    counts = torch.bincount(torch.tensor(frame["class_index"].tolist()), minlength=len(split.class_names)).double()
     weights = counts.sum() / ((counts > 0).sum() * counts.clamp_min(1))
     return torch.where(counts > 0, weights, 0).float()
 

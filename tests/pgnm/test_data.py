@@ -18,6 +18,7 @@ from pgnm.data import build_loader, decode_image, images, load_split, loader
 from pgnm.data.images import ImageStore
 from pgnm.data.loader import seeded
 from pgnm.data.transforms import eval_transform, train_transform
+from pgnm.engine.prepare import class_weights
 from pgnm.errors import LeakageError, SplitError, UsageError
 
 MakeSplit = Callable[..., Path]
@@ -251,6 +252,17 @@ def test_limits_take_the_same_images_every_time(make_split: MakeSplit) -> None:
     loaders = [build_loader(split, "train", recipe, train=True) for _ in range(2)]
     assert loaders[0].n_images == 10 and loaders[0].frame.equals(loaders[1].frame)
     assert build_loader(split, "val", recipe).n_images == 4
+
+
+def test_weights_of_the_classes_are_those_of_the_images_that_are_trained_on(make_split: MakeSplit) -> None:
+    split = load_split(make_split())
+    recipe = RECIPE.replace(class_balance="loss", limit_train=7)
+    weights = class_weights(split, recipe)
+    assert weights is not None
+    seen = build_loader(split, "train", recipe, train=True).frame["class_index"].to_numpy()
+    counts = np.bincount(seen, minlength=3)
+    assert weights.numpy() == pytest.approx(7 / (3 * counts))
+    assert len(set(counts.tolist())) > 1
 
 
 def test_a_weighted_sampler_shows_rare_classes_more_often(make_split: MakeSplit) -> None:

@@ -144,6 +144,17 @@ def test_missing_folders_are_one_sentence(run, split, tmp_path, missing):
         evaluate_run(places["run"], places["split"], EvalOptions(**QUICK))
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", "3"])
+def test_a_damaged_evaluation_is_named_before_the_judging(run, split, tmp_path, content):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    damaged = copy / "eval" / "classify-noisy" / "eval.json"
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    damaged.write_text(content)
+    with pytest.raises(RunError, match=r"classify-noisy/eval\.json cannot be read .*judge the model so again"):
+        evaluate_run(copy, split, EvalOptions(**QUICK), lambda _: pytest.fail("judged"))
+
+
 def test_the_command_judges_with_its_defaults(run, split, tmp_path, monkeypatch):
     (tmp_path / "finetuned").symlink_to(run)
     (tmp_path / "split").symlink_to(split)

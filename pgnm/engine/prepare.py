@@ -1,6 +1,7 @@
 """What every stage does before its first step: class weights, seeds, loaders, files that describe the run."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,8 @@ from pgnm.data.loader import derive_seed, limit_rows
 from pgnm.engine.devices import Devices
 from pgnm.engine.fit import Job, Stage
 from pgnm.progress import ProgressCallback
+
+_log = logging.getLogger(__name__)
 
 _START_STREAM: Final = 101
 _PACKAGES: Final = ("radrefine", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "opencv-python")
@@ -53,6 +56,13 @@ def open_job(
     start: str = "",
 ) -> Job:
     """Build the loaders and return what `fit` works on; `start` names the weights that the classifier starts from."""
+    if recipe.warmup_epochs >= recipe.epochs and devices.is_main:
+        _log.warning(
+            "--warmup-epochs %d is not below --epochs %d, so that the learning rate never reaches --lr; "
+            "lower the first or raise the second",
+            recipe.warmup_epochs,
+            recipe.epochs,
+        )
     share = {"device": devices.device, "rank": devices.rank, "world": devices.world, "progress": progress}
     train = build_loader(split, "train", recipe, train=True, **share)  # type: ignore[arg-type]
     val = build_loader(split, "val", recipe, **share)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from radrefine.wording import counted as counted  # for the commands
 
@@ -37,6 +38,8 @@ Json = Annotated[
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+_JSON_GIVEN = "cli.json_given"
 
 # Packages of the extras, by the name they are imported under.
 _EXTRA_OF = {
@@ -113,7 +116,9 @@ def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             with _ended_as_by_hand():
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
-            say("interrupted; run the same command again to go on where it stopped")
+            # With --no-resume the same command would throw away what was saved.
+            how = "it without --no-resume" if kwargs.get("resume") is False else "the same command again"
+            say(f"interrupted; run {how} to go on where it stopped")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -137,6 +142,29 @@ def tell_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
             raise fail(str(error), exit_code) from None
 
     return run
+
+
+class JsonErrors(TyperGroup):
+    """A command with subcommands that tells what is wrong with their options to machines, too, where `--json` is given.
+
+    `tell_errors` hears of nothing that goes wrong before the command itself begins.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember whether `--json` is given, since reading the arguments uses them up."""
+        ctx.meta[_JSON_GIVEN] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the options of the subcommand and run it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            told = getattr(error, "format_message", None)  # what typer raises for options that it cannot use
+            if told is not None and ctx.meta[_JSON_GIVEN]:
+                found = {"error": told(), "exit_code": getattr(error, "exit_code", EXIT_USAGE)}
+                typer.echo(json.dumps(found, ensure_ascii=False))
+            raise
 
 
 def _at_home(value: Any) -> Any:

@@ -154,10 +154,12 @@ def held(run: Path) -> Iterator[None]:
 
 
 def clear_earlier(run: Path) -> None:
-    """Remove from a run folder what belongs to weights that are about to be trained anew."""
-    if not (run / CONFIG_FILE).is_file():
-        return
-    (run / POLICY_FILE).unlink(missing_ok=True)
+    """Remove from a run folder all of an earlier training but the lock, before weights are trained anew.
+
+    The state goes first: left alone, it would tell of a training whose files are no longer there.
+    """
+    for name in (STATE_FILE, CONFIG_FILE, MODEL_FILE, POLICY_FILE, METRICS_FILE, "README.md"):
+        (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / "overlays", ignore_errors=True)
     clear_judgements(run)
 
@@ -325,6 +327,8 @@ def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:
         own = dict(config.get("pgnm", {}))
         cfg = config["pretrained_cfg"]
         names = config.get("label_names") or [str(index) for index in range(config["num_classes"])]
+        if not {"mean", "std"} <= own.keys():
+            _refuse_channels(folder, cfg)
         own.setdefault("model", config["architecture"])
         own.setdefault("size", cfg["input_size"][1])
         own.setdefault("mean", cfg["mean"][0])
@@ -335,6 +339,16 @@ def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:
         raise RunError(
             f"{folder / CONFIG_FILE} lacks {error}; expected a config.json as pgnm or timm writes it"
         ) from None
+
+
+def _refuse_channels(folder: Path, cfg: Mapping[str, Any]) -> None:
+    """Raise RunError where weights of timm want each channel normalised in its own way; here one mean serves all."""
+    if len(set(cfg["mean"])) == len(set(cfg["std"])) == 1:
+        return
+    raise RunError(
+        f"{folder} normalises each channel by its own mean and standard deviation ({cfg['mean']}, {cfg['std']}), a "
+        f"run of pgnm all by one; compare it in probes as --backbone imagenet:{folder}"
+    )
 
 
 def _load_weights(path: Path, module: nn.Module) -> None:

@@ -1,11 +1,14 @@
 """Recipes: every option of training by one name, in YAML, in the environment, on the command line and in the library.
 
 Order of precedence: the recipe's YAML file < environment variables `PGNM_<KEY>` < flags. A YAML file may name another
-recipe under `base` and give only the keys that differ.
+recipe under `base`, a shipped one or a file (sought beside it, then in the current folder), and give only the keys that
+differ.
 """
 
 import dataclasses
 import difflib
+import functools
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -17,6 +20,8 @@ from typing import Any, Final
 import yaml
 
 from pgnm.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 POLICIES: Final = ("beta", "gaussian", "uniform", "none", "apga")
 OBJECTIVES: Final = ("paper", "reinforce", "pathwise")
@@ -311,16 +316,27 @@ def _read_yaml(name_or_path: str | Path, above: tuple[str, ...] = ()) -> dict[st
         raise UsageError(f"{name} must hold keys and values, got a {type(values).__name__}")
     base = values.pop("base", None)
     if base is not None:
-        values = _read_yaml(base, (*above, name)) | values
+        # A file of one's own may be moved together with the one that it builds upon.
+        beside = Path(name).resolve().parent / str(base)
+        found = beside if str(base) not in recipe_names() and beside.is_file() else base
+        values = _read_yaml(found, (*above, name)) | values
     # A resolved recipe beside an output also tells versions and inputs; those are no options.
     return {str(key): value for key, value in values.items() if key != "resolved"}
 
 
 def _from_environment(known: set[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    for variable in sorted(environ):
+        if variable.startswith(_ENVIRONMENT_PREFIX) and variable.removeprefix(_ENVIRONMENT_PREFIX).lower() not in known:
+            _tell_unknown(variable, tuple(sorted(_ENVIRONMENT_PREFIX + key.upper() for key in known)))
     found = {
         key: environ[_ENVIRONMENT_PREFIX + key.upper()] for key in known if _ENVIRONMENT_PREFIX + key.upper() in environ
     }
     return {key: read_value(value, _ENVIRONMENT_PREFIX + key.upper()) for key, value in found.items()}
+
+
+@functools.cache  # a study reads many recipes in one environment
+def _tell_unknown(variable: str, known: tuple[str, ...]) -> None:
+    _log.warning("%s sets no option and is not heeded%s", variable, _nearest(variable, known))
 
 
 def _checked(key: "dataclasses.Field[Any]", value: Any) -> Any:

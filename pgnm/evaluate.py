@@ -103,13 +103,14 @@ def evaluate_run(
 
     Raises:
         LeakageError: Images are shared between the parts of the split.
-        RunError: The run folder is unusable, or has no learned noise while `input` is noisy, or no agent while it is
-            aided.
+        RunError: The run folder is unusable or keeps a damaged evaluation, or it has no learned noise while `input` is
+            noisy, or no agent while it is aided.
         SplitError: The split is unusable, or its classes are not the model's.
     """
     options = options or EvalOptions()
     run = Path(run)
     model, info = load_classifier(run)
+    list_evaluations(run, but=options.name)  # a damaged one is told now, not after the judging
     if told := tell_unfinished(run):
         _log.warning(told)
     images = load_split(split, allow_leakage=allow_leakage)
@@ -326,10 +327,23 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def list_evaluations(run: Path) -> dict[str, dict[str, Any]]:
-    """Return protocol, input, part and metrics of every evaluation kept in a run folder, by its name."""
+def list_evaluations(run: Path, *, but: str = "") -> dict[str, dict[str, Any]]:
+    """Return protocol, input, part and metrics of every evaluation kept in a run folder, by its name.
+
+    Args:
+        run: The run folder.
+        but: Name of one to leave out.
+
+    Raises:
+        RunError: One of them is damaged.
+    """
     kept = {}
     for path in sorted((run / "eval").glob("*/eval.json")):
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        if path.parent.name == but:
+            continue
+        try:
+            summary = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise RunError(f"{path} cannot be read ({error}); remove it, or judge the model so again") from None
         kept[path.parent.name] = {key: summary.get(key) for key in ("protocol", "input", "part", "metrics")}
     return kept

@@ -13,6 +13,7 @@ from pgnm import checkpoints
 from pgnm.config import Recipe
 from pgnm.data import Split, load_split
 from pgnm.engine import Devices, Summary, Updater, fit, open_devices, rate_factor
+from pgnm.engine.optim import restore_scaler
 from pgnm.engine.prepare import class_weights, open_job, seeded_start
 from pgnm.errors import UsageError
 from pgnm.models import check_takes, create_classifier
@@ -104,7 +105,7 @@ class Finetuning:
         """Take up what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self._updater.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        restore_scaler(self._scaler, state["scaler"])
 
     def save_extras(self, run: Path) -> None:
         """Write nothing; the classifier is all there is."""

@@ -25,7 +25,10 @@ class PackOptions:
 
     sizes: tuple[int, ...] = field(default=SIZES, metadata={"help": "Sides of the square images, px."})
     seed: int = field(default=0, metadata={"help": "Seed of the parts that have to be carved."})
-    task: str = field(default="multi-class", metadata={"help": "Task to state in the info."})
+    task: str = field(
+        default="",
+        metadata={"help": "Task to state in the info; binary-class or multi-class by the classes where left out."},
+    )
     license: str = field(default="", metadata={"help": "Licence of the images, to state in the info."})
     source: str = field(default="", metadata={"help": "Where the images come from, to state in the info."})
 
@@ -88,7 +91,7 @@ def pack(
     info = {
         "schema": 1,
         "name": name,
-        "task": options.task,
+        "task": options.task or ("binary-class" if len(concepts.class_names) == 2 else "multi-class"),
         "label": {str(index): label for index, label in enumerate(concepts.class_names)},
         "n_channels": 3 if colour else 1,
         "n_samples": {part_name: len(part.labels) for part_name, part in concepts.parts()},

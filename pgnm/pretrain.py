@@ -4,6 +4,7 @@ Equation numbers are those of the PGNM paper (Yavuz & Yang, ICPR 2024, arXiv 240
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pgnm.config import Recipe
 from pgnm.data import load_split
 from pgnm.engine import Devices, Summary, Updater, open_devices, rate_factor
 from pgnm.engine.fit import fit
+from pgnm.engine.optim import restore_scaler
 from pgnm.engine.prepare import class_weights, open_job, seeded_start
 from pgnm.errors import UsageError
 from pgnm.models import check_takes, create_classifier
@@ -81,6 +83,8 @@ class Pretraining:
         self._classifier_updater = Updater(self.model, recipe, recipe.opt, recipe.lr)
         self._scaler = torch.amp.GradScaler(devices.device.type, enabled=devices.precision == "fp16")
         self.policy: NoisePolicy | None = None
+        # What the heads said in the running update, (2, 1, K); states are saved between updates only.
+        self._heads: Tensor | None = None
         self._baseline = RunningBaseline().to(devices.device)
         if recipe.policy == "beta":
             self.policy = policy = devices.place(_build_policy(recipe)).train()
@@ -149,9 +153,15 @@ class Pretraining:
                 numbers["policy_grad_norm"] = self._policy_updater.step(self._scaler)
             self._scaler.update()
 
-        # 2. Dataset-level log-shapes a0, b0 (Eq 10-11), equal on all ranks; step 1 used the values before this.
+        # 2. Dataset-level log-shapes a0, b0 (Eq 10-11), equal on all ranks, once per update; step 1 used the values
+        # before this.
         if output is not None and self.policy is not None:
-            self.policy.update_dataset_shapes(output)
+            heads = torch.stack([output.head_alpha, output.head_beta]) * share
+            self._heads = heads if self._heads is None else self._heads + heads
+            if last:
+                alpha, beta = self._heads
+                self.policy.update_dataset_shapes(replace(output, head_alpha=alpha, head_beta=beta))
+                self._heads = None
             numbers |= describe_policy(output)
         return numbers | {"lr": images.new_tensor(rate)}
 
@@ -237,7 +247,7 @@ class Pretraining:
         self.model.load_state_dict(state["model"])
         self._classifier_updater.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
-        self._scaler.load_state_dict(state["scaler"])
+        restore_scaler(self._scaler, state["scaler"])
         if self.policy is not None:
             self.policy.load_state_dict(state["policy"])
             self._policy_updater.load_state_dict(state["policy_optimizer"])

@@ -17,6 +17,7 @@ from pgnm.apga.inference import save_overlays
 from pgnm.apga.masks import cutout_mask, grad_cam_mask, warm_start_loss
 from pgnm.config import Recipe
 from pgnm.engine import Devices, Updater, rate_factor
+from pgnm.engine.optim import restore_scaler
 from pgnm.models import check_takes
 
 _log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ class AdversarialPretraining:
         """Take up what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self._baseline.load_state_dict(state["baseline"])
-        self._scaler.load_state_dict(state["scaler"])
+        restore_scaler(self._scaler, state["scaler"])
         for name, updater in self._updaters.items():
             updater.load_state_dict(state["optimizers"][name])
         if self.agent is not None:

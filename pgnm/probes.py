@@ -40,6 +40,7 @@ class ProbeOptions:
     patience: int = field(default=5, metadata={"help": "Epochs without a better validation accuracy before stopping."})
     max_epochs: int = field(default=200, metadata={"help": "Most epochs of the MLP."})
     batch_size: int = field(default=128, metadata={"help": "Samples per step of the MLP."})
+    feature_batch: int = field(default=128, metadata={"help": "Images per batch of the backbones."})
     shuffle_labels: bool = field(default=False, metadata={"help": "Control: permute the labels that are trained on."})
     device: str = field(default="cpu", metadata={"help": "Where features are computed."})
     seed: int = field(default=0, metadata={"help": "Seed of draws, initial weights and permutations."})
@@ -50,6 +51,8 @@ class ProbeOptions:
         for name, least in (("trials", 0), ("hidden", 1), ("patience", 1), ("max_epochs", 1), ("batch_size", 2)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}")
+        if self.feature_batch < 1:
+            raise UsageError(f"--batch-size must be at least 1, got {self.feature_batch}")
         if not self.samples or min(self.samples) < 2:
             raise UsageError(f"--samples must be numbers of at least 2, got {list(self.samples)}")
 
@@ -80,7 +83,9 @@ def probe(
     rows: list[dict[str, Any]] = []
     jobs = [(backbone, concepts) for concepts in sets for backbone in backbones]
     for done, (backbone, concepts) in enumerate(jobs):
-        features = compute_features(backbone, concepts, cache, device=options.device, progress=progress)
+        features = compute_features(
+            backbone, concepts, cache, device=options.device, batch_size=options.feature_batch, progress=progress
+        )
         labels = {name: part.labels for name, part in concepts.parts()}
         fewest = 2 if options.protocol == "unseen" else min(options.samples)
         n_images, n_classes = len(labels["train"]), len(np.unique(labels["train"]))

@@ -96,18 +96,15 @@ def plan_arms(
 
     Args:
         specs: `[NAME=]RECIPE[:key=value,...]`, RECIPE being a shipped name or a YAML file.
-        changes: Keys changed in every arm; an arm's own changes are stronger.
+        changes: Keys changed in every arm; an arm's own changes are stronger. Batch size, device, precision, limits
+            and the loading of images, changed here or by an arm, hold for its second stage, too.
         finetune_recipe: Recipe of the second stage; None for none.
-        finetune_changes: Keys changed in the second stage.
+        finetune_changes: Keys changed in the second stage of every arm; stronger still.
         sweeps: `key=value,value,...`; arms with noise masks are multiplied by the values.
 
     Raises:
         UsageError: A spec that cannot be read, an unknown key, or two arms of one name.
     """
-    shared = {key: value for key, value in (changes or {}).items() if key in _SHARED}
-    second = None
-    if finetune_recipe is not None:
-        second = load_recipe(finetune_recipe, {**shared, **(finetune_changes or {})})
     grid = [dict(point) for point in itertools.product(*[_read_sweep(sweep) for sweep in sweeps])]
     arms: list[Arm] = []
     for spec in specs:
@@ -117,6 +114,10 @@ def plan_arms(
         first = load_recipe(recipe, {**(changes or {}), **own})
         if first.stage != "pretrain":
             raise UsageError(f"an arm starts with a recipe of the stage pretrain; {recipe} is for {first.stage}")
+        second = None
+        if finetune_recipe is not None:
+            shared = {key: value for key, value in {**(changes or {}), **own}.items() if key in _SHARED}
+            second = load_recipe(finetune_recipe, {**shared, **(finetune_changes or {})})
         swept = grid if first.policy not in ("none", "apga") else [{}]
         for point in swept:
             suffix = "".join(f"-{key}{value}" for key, value in point.items())

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli._terminal import JsonErrors
 from cli.pgnm.eval import eval_
 from cli.pgnm.finetune import finetune
 from cli.pgnm.pack import pack
@@ -14,6 +15,7 @@ from cli.pgnm.study import study
 
 app = typer.Typer(
     name="pgnm",
+    cls=JsonErrors,
     help="Pretrain, finetune and judge image classifiers with a learned noise mask.",
     no_args_is_help=True,
     add_completion=False,

@@ -3,12 +3,12 @@
 import dataclasses
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli._terminal import counted
+from cli._terminal import counted, say
 from pgnm.config import PRETRAIN_ONLY, Recipe
 
 if TYPE_CHECKING:
@@ -57,6 +57,18 @@ def _flag(key: "dataclasses.Field[Any]") -> Any:
         kind | None,
         typer.Option(declaration, help=key.metadata["help"] + told, rich_help_panel=group, show_default=False),
     ]
+
+
+def tell_idle(settings: Recipe, flags: Mapping[str, Any], *, quiet: bool) -> None:
+    """Say which of the flags that were given change nothing beside the others."""
+    from pgnm.idle import idle_keys
+
+    told: dict[str, list[str]] = {}
+    for key, beside in idle_keys(settings).items():
+        if flags.get(key) is not None:
+            told.setdefault(beside, []).append("--" + key.replace("_", "-"))
+    for beside, given in told.items():
+        say(f"note: {beside} does not use {', '.join(sorted(given))}; leave out what it does not use", quiet=quiet)
 
 
 def is_first_process() -> bool:

@@ -11,10 +11,13 @@ from cli.pgnm._training import AllowLeakage
 _PROTOCOL = (
     "classify: the test images; unseen: frozen features and an MLP on other sets; fewshot: with 8 to 256 samples."
 )
-
+_SPLIT_HELP = (
+    "Split folder with the model's classes (./split where left out); for unseen and fewshot any set, and none needed "
+    "beside --set."
+)
 
 # Options that one kind of protocol alone uses, by parameter.
-_CLASSIFY_ONLY = {"input_": "--input", "part": "--part", "resamples": "--resamples"}
+_CLASSIFY_ONLY = {"input_": "--input", "part": "--part", "workers": "--workers", "resamples": "--resamples"}
 _PROBES_ONLY = {
     "sets": "--set", "backbones": "--backbone", "trials": "--trials", "shuffle_labels": "--shuffle-labels",
     "out": "--out",
@@ -25,9 +28,7 @@ _PROBES_ONLY = {
 def eval_(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="Run folder of a pretrained or finetuned model.")] = Path("finetuned"),
-    split: Annotated[
-        Path, typer.Argument(help="Split folder with the model's classes; for unseen and fewshot also any set.")
-    ] = Path("split"),
+    split: Annotated[Path | None, typer.Argument(help=_SPLIT_HELP)] = None,
     protocol: Annotated[str, typer.Option(help=_PROTOCOL)] = "classify",
     input_: Annotated[
         str,
@@ -80,6 +81,7 @@ def eval_(
         finish(evaluation.summary, lines, as_json=as_json, quiet=quiet)
         return
 
+    from pgnm.data import find_split
     from pgnm.features import load_backbones
     from pgnm.hub import load_sets
     from pgnm.probe_report import refuse_foreign, write_probe
@@ -89,6 +91,7 @@ def eval_(
         protocol,  # type: ignore[arg-type]  # checked by the options
         trials=trials,
         shuffle_labels=shuffle_labels,
+        feature_batch=batch_size,
         device=str(choose_device(device)),
         seed=seed,
     )
@@ -96,8 +99,8 @@ def eval_(
         refuse_foreign(out)
     kept = (out or model / "eval") / "features"
     out = out or model / "eval" / (protocol + ("-shuffled" if shuffle_labels else ""))
-    # The default SPLIT is the model's own; it is probed only when it is named, or nothing else is.
-    places = [*([] if sets and split == Path("split") else [str(split)]), *(sets or [])]
+    # The split at hand is the model's own; it is probed only when it is named, or nothing else is.
+    places = [*([] if sets and split is None else [str(split or find_split())]), *(sets or [])]
     with progress(quiet=quiet) as callback:
         networks = load_backbones([str(model), *(backbones or [])], seed=seed)
         concepts = load_sets(places, seed=seed, allow_leakage=allow_leakage, progress=callback)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli._terminal import Json, Quiet, finish, progress, quoted, tell_errors
-from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, is_first_process, recipe_flags
+from cli.pgnm._training import SPLIT_HELP, AllowLeakage, Resume, describe, is_first_process, recipe_flags, tell_idle
 
 
 @tell_errors
@@ -26,6 +26,7 @@ def finetune(
     from pgnm.config import load_recipe
 
     settings = load_recipe(recipe, flags)  # a wrong flag is told before torch is loaded
+    tell_idle(settings, flags, quiet=quiet or not is_first_process())
     from pgnm.finetune import finetune as train
     from pgnm.hub import locate_split
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli._terminal import EXIT_FAILED, Json, Quiet, finish, progress, tell_errors
-from cli.pgnm._training import AllowLeakage, recipe_flags
+from cli.pgnm._training import SPLIT_HELP, AllowLeakage, recipe_flags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder of the study; what is done there is not done again.")] = Path(
         "study"
     ),
-    split: Annotated[Path, typer.Option(help="Split folder.")] = Path("split"),
+    split: Annotated[Path | None, typer.Option(help=SPLIT_HELP)] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per arm, from --seed on.")] = 5,
     against: Annotated[str, typer.Option(help="Name of the arm to compare with; the first where left out.")] = "",
     finetune: Annotated[str, typer.Option(help="Recipe of the second stage; none: the first stage alone.")] = (
@@ -53,7 +53,7 @@ def study(
     The training options below hold for every arm; an arm's own key=value is stronger.
     """
     from pgnm.evaluate import choose_device
-    from pgnm.hub import load_sets
+    from pgnm.hub import load_sets, locate_split
     from pgnm.probes import ProbeOptions
     from pgnm.study import StudyOptions, plan_arms, run_study, whole_arms
     from pgnm.study_probes import probe_arms
@@ -74,7 +74,8 @@ def study(
     with progress(quiet=quiet) as callback:
         # What cannot be read is told before hours of training, not after.
         concepts = load_sets(sets or [], seed=options.first_seed, allow_leakage=allow_leakage, progress=callback)
-        failed = run_study(planned, split, out, options, callback)
+        folder = locate_split(split, progress=callback)
+        failed = run_study(planned, folder, out, options, callback)
         check_failures(failed, planned, against)
         planned = whole_arms(planned, failed)
         probes: dict[str, pd.DataFrame] = {
@@ -82,7 +83,7 @@ def study(
             for one in probing
             if concepts
         }
-        report = write_report(planned, options.all_seeds(), split, out, against, probes, failed)
+        report = write_report(planned, options.all_seeds(), folder, out, against, probes, failed)
     done = {"arms": [arm.name for arm in planned], "seeds": list(options.all_seeds()), "failed": failed}
     result = {"report": str(report), **done}
     lines = [f"{place} failed: {fault}" for place, fault in failed.items()]

@@ -26,7 +26,7 @@ from pgnm.progress import Progress, ProgressCallback, ignore_progress
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """images (B, 3, H, W) float32 normalised; targets (B,) int64, or (B, C) float32 where a batch was mixed; rows (B,)."""
 
-_Key = tuple[int, int]  # epoch, row
+_Key = tuple[int, int, int]  # epoch, row, how often that row was drawn in the epoch before
 
 # Streams of random numbers that must not run in step with each other.
 _ORDER, _IMAGE, _MIX, _SUBSET = range(4)
@@ -47,6 +47,9 @@ class Loader:
     """Batches of one part of a split.
 
     Iterating gives one pass over the part in its plain order; `epoch` gives the shuffled passes of training.
+
+    Attributes:
+        n_classes: Number of classes of the split.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class Loader:
         sampler: "_BatchSampler",
         recipe: Recipe,
         *,
+        n_classes: int,
         device: torch.device,
         workers: int,
         mix: Any = None,
     ) -> None:
         self._dataset, self._sampler, self._mix = dataset, sampler, mix
+        self.n_classes = n_classes
         self._recipe, self._device = recipe, device
         self._loader = DataLoader(
             dataset,
@@ -147,7 +152,7 @@ def build_loader(
         raise SplitError(
             f"{split.folder / part}.csv holds no images; give {part} a share with: radrefine split --ratios"
         )
-    frame = _limited(frame, {"train": recipe.limit_train, "val": recipe.limit_val}.get(part, 0), recipe.seed)
+    frame = limit_rows(frame, {"train": recipe.limit_train, "val": recipe.limit_val}.get(part, 0), recipe.seed)
     if train and len(frame) < 2 * world:
         needed = f"{2 * world} images, 2 for each process" if world > 1 else "2 images"
         raise SplitError(f"training needs at least {needed}, got {len(frame)}; raise --limit-train or add images")
@@ -160,14 +165,15 @@ def build_loader(
     dataset = _Images(store, frame, transform, recipe.seed if train else None)
     weights = _class_weights(split, frame) if train and recipe.class_balance == "sampler" else None
     sampler = _BatchSampler(len(frame), recipe.batch_size, recipe.seed, train, rank, world, weights)
-    mix = _build_mix(recipe, len(split.class_names)) if train else None
+    n_classes = len(split.class_names)
+    mix = _build_mix(recipe, n_classes) if train else None
     images_at_once = min(recipe.batch_size, len(frame))
     workers = _bound_workers(choose_workers(kept=store.kept), recipe, images_at_once * 3 * recipe.size**2)
-    return Loader(dataset, sampler, recipe, device=torch.device(device), workers=workers, mix=mix)
+    return Loader(dataset, sampler, recipe, n_classes=n_classes, device=torch.device(device), workers=workers, mix=mix)
 
 
 class _Images(Dataset):
-    """Transformed images by (epoch, row), whole batches at a time."""
+    """Transformed images by (epoch, row, repeat), whole batches at a time."""
 
     def __init__(self, store: ImageStore, frame: pd.DataFrame, transform: Transform, seed: int | None) -> None:
         self._store, self.frame, self._transform, self._seed = store, frame, transform, seed
@@ -177,9 +183,9 @@ class _Images(Dataset):
         return len(self._store)
 
     def __getitem__(self, key: _Key) -> tuple[Image, int, int]:
-        epoch, row = key
+        epoch, row, repeat = key
         if self._seed is not None:
-            torch.default_generator.manual_seed(derive_seed(self._seed, _IMAGE, epoch, row))
+            torch.default_generator.manual_seed(derive_seed(self._seed, _IMAGE, epoch, row, *([repeat] * bool(repeat))))
         return self._transform(self._store[row]), int(self._targets[row]), row
 
     def __getitems__(self, keys: list[_Key]) -> list[tuple[Image, int, int]]:
@@ -205,12 +211,17 @@ class _BatchSampler(Sampler[list[_Key]]):
 
     def __iter__(self) -> Iterator[list[_Key]]:
         order, whole = self._order(), self._per_rank * self._world
+        # Counted over the whole epoch, so that neither the rank nor the batch to start from changes an image.
+        repeats = pd.Series(order).groupby(order.numpy()).cumcount().to_numpy()
         for number in range(self.start, len(self)):
-            batch = order[number * whole : (number + 1) * whole]
-            share = -(-len(batch) // self._world)
-            rows = batch[self._rank * share : (self._rank + 1) * share].tolist()
-            if rows:  # the last validation batch may not reach every rank
-                yield [(self.epoch, row) for row in rows]
+            first, end = number * whole, min((number + 1) * whole, self._n)
+            share = -(-(end - first) // self._world)
+            mine = slice(first + self._rank * share, min(first + (self._rank + 1) * share, end))
+            keys = [
+                (self.epoch, row, int(repeat)) for row, repeat in zip(order[mine].tolist(), repeats[mine], strict=True)
+            ]
+            if keys:  # the last validation batch may not reach every rank
+                yield keys
 
     def _order(self) -> torch.Tensor:
         if not self._train:
@@ -250,7 +261,8 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _limited(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+def limit_rows(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    """Return at most `limit` rows of a table, drawn from the seed, in their order; all of them where it is 0."""
     if not limit or limit >= len(frame):
         return frame
     rows = np.random.default_rng([seed, _SUBSET]).permutation(len(frame))[:limit]

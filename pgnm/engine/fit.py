@@ -2,13 +2,10 @@
 
 import contextlib
 import logging
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, Protocol
 
 import torch
@@ -19,11 +16,12 @@ from pgnm.config import Recipe
 from pgnm.data import Loader, Split
 from pgnm.data.loader import derive_seed
 from pgnm.engine.devices import Devices
+from pgnm.engine.guard import Guard, Stop, interruptible
 from pgnm.engine.optim import Ema
 from pgnm.engine.state import Meter, Position, pack_state, unpack_state
 from pgnm.engine.track import open_tracker
 from pgnm.engine.validate import validate
-from pgnm.errors import RunError, TrainingError
+from pgnm.errors import RunError
 from pgnm.files import write_text
 from pgnm.model_card import model_card
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
@@ -32,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _STEP_STREAM: Final = 100
 _SANITY_BATCHES: Final = 2
-_FILES_TOLD: Final = 8
 
 
 class Stage(Protocol):
@@ -125,15 +122,18 @@ def _fit(job: Job, resume: bool | None) -> Summary:
     recipe, stage, devices = job.recipe, job.stage, job.devices
     ema = Ema(stage.model, recipe.ema) if recipe.ema else None
     position = _resume(job, ema, resume)
-    if devices.is_main:
-        checkpoints.write_recipe(job.run, recipe, job.resolved)
-    resumed_at = position.step
+    resumed_at = saved_at = position.step
     if position.finished and position.epoch >= recipe.epochs:
         return _summary(job, position, resumed_at)
     validate(stage.model, job.val, devices, batches=_SANITY_BATCHES)  # a fault here should not wait an epoch
-    guard = _Guard(job)
+    if devices.is_main:
+        if position.is_fresh:
+            checkpoints.clear_earlier(job.run)
+        checkpoints.write_recipe(job.run, recipe, job.resolved)
+    guard = Guard(job.train.frame, job.run / checkpoints.STATE_FILE, devices.precision)
     tracker = open_tracker(recipe.track, job, resumed=resumed_at > 0)
-    with _interruptible() as interrupted, _forked_random(devices), tracker as track:
+    with interruptible() as interrupted, _forked_random(devices), tracker as track:
+        stopping = Stop(interrupted, devices, position.step)
         while position.epoch < recipe.epochs and not _waited_enough(recipe, position):
             meter = Meter.from_state(position.meter, devices)
             started, seen = time.monotonic(), 0
@@ -157,10 +157,12 @@ def _fit(job: Job, resume: bool | None) -> Summary:
                     continue
                 if ema is not None:
                     ema.update(stage.model)
-                stop = interrupted.is_set() if devices.world == 1 else _agree(interrupted, position, devices)
-                if stop or (recipe.save_every and position.step % recipe.save_every == 0):
+                stop = stopping.due(position.step)
+                # Counted, since a batch that closes an update may never be a multiple of save_every.
+                if stop or (recipe.save_every and position.step - saved_at >= recipe.save_every):
                     guard.check()
                     _save_state(job, position, meter, ema)
+                    saved_at = position.step
                     if stop:
                         raise KeyboardInterrupt
             guard.check()
@@ -176,6 +178,7 @@ def _fit(job: Job, resume: bool | None) -> Summary:
                 if ema is not None:
                     ema.restart(stage.model)
             _save_state(job, position, Meter(), ema)
+            saved_at = position.step
             track(position.rows[-1])
             _log.info("epoch %d: %s", position.epoch, position.rows[-1])
     position.finished = True
@@ -209,8 +212,6 @@ def _resume(job: Job, ema: Ema | None, resume: bool | None) -> Position:
     if state is None:
         if resume:
             raise RunError(f"{job.run} holds no state to go on from; run without --resume to start")
-        if job.devices.is_main:
-            checkpoints.clear_earlier(job.run)
         return Position()
     position, stage = unpack_state(state, job.recipe, job.split, job.devices, start=job.resolved["start"])
     position.batch = min(position.batch, len(job.train))  # what no batch took is dropped, however they are cut
@@ -243,75 +244,6 @@ def _alone_epochs(recipe: Recipe) -> int:
 def _summary(job: Job, position: Position, resumed_at: int) -> Summary:
     last = position.rows[-1] if position.rows else {}
     return Summary(job.run, position.epoch, position.best_epoch, position.best, last, resumed_at)
-
-
-class _Guard:
-    """Stops a run whose numbers are no longer finite.
-
-    It looks one step late, so that the device need not be waited for, and always before a state is saved.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._pending: tuple[Tensor, dict[str, Tensor], int, int, Tensor] | None = None
-
-    def watch(self, numbers: dict[str, Tensor], position: Position, rows: Tensor) -> None:
-        """Check the step before, then remember this one."""
-        self.check()
-        # The fp16 loss scaler skips steps with infinite gradients; those are no fault.
-        told = {
-            key: value for key, value in numbers.items() if self._job.devices.precision != "fp16" or "norm" not in key
-        }
-        finite = torch.isfinite(torch.stack([value.detach().float() for value in told.values()]))
-        self._pending = (finite, told, position.epoch, position.step, rows)
-
-    def check(self) -> None:
-        """Raise where the remembered step was not finite."""
-        if self._pending is None:
-            return
-        finite, numbers, epoch, step, rows = self._pending
-        self._pending = None
-        if bool(finite.all()):
-            return
-        wrong = [key for key, good in zip(numbers, finite.tolist(), strict=True) if not good]
-        files = self._job.train.frame["path"].iloc[rows[:_FILES_TOLD].tolist()].tolist()
-        more = f" and {len(rows) - _FILES_TOLD} more" if len(rows) > _FILES_TOLD else ""
-        state = self._job.run / checkpoints.STATE_FILE
-        kept = f"the last good state is {state}" if state.is_file() else "no state was saved yet"
-        raise TrainingError(
-            f"{', '.join(wrong)} not finite at step {step} (epoch {epoch + 1}), in the batch of "
-            f"{', '.join(files)}{more}; {kept}; lower --lr or --policy-lr, set --clip-grad 1, or use --precision fp32"
-        )
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C or SIGTERM sets, so that the step ends and is saved; a second ends at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _agree(interrupted: threading.Event, position: Position, devices: Devices) -> bool:
-    """Ask now and then whether any process was interrupted; all of them must stop at the same step."""
-    if position.step % 16:
-        return False
-    return bool(devices.sum(torch.tensor(float(interrupted.is_set()), device=devices.device)) > 0)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Optimisers, schedules, scaled backward passes and averaged weights."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -72,6 +73,12 @@ class Updater:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the optimiser's state."""
         self.optimizer.load_state_dict(state)
+
+
+def restore_scaler(scaler: torch.amp.GradScaler, state: Mapping[str, Any]) -> None:
+    """Take up the loss scale of a saved state; one of fp32 or bf16 holds none, and fp16 then finds its own."""
+    if state:
+        scaler.load_state_dict(dict(state))
 
 
 def _build_optimizer(parameters: list[nn.Parameter], recipe: Recipe, opt: str, lr: float) -> torch.optim.Optimizer:

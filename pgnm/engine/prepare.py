@@ -1,6 +1,7 @@
 """What every stage does before its first step: class weights, seeds, loaders, files that describe the run."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,10 +12,12 @@ import torch
 from pgnm import checkpoints
 from pgnm.config import Recipe
 from pgnm.data import Split, build_loader
-from pgnm.data.loader import derive_seed
+from pgnm.data.loader import derive_seed, limit_rows
 from pgnm.engine.devices import Devices
 from pgnm.engine.fit import Job, Stage
 from pgnm.progress import ProgressCallback
+
+_log = logging.getLogger(__name__)
 
 _START_STREAM: Final = 101
 _PACKAGES: Final = ("radrefine", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "opencv-python")
@@ -31,11 +34,13 @@ def seeded_start(recipe: Recipe) -> Iterator[None]:
 def class_weights(split: Split, recipe: Recipe) -> torch.Tensor | None:
     """Return a weight per class, (C,) float32, so that each class counts alike; None unless the recipe asks for it.
 
-    Weights are n / (C * n_c), so that their mean over the training images is 1; a class without images gets 0.
+    Weights are n / (C * n_c), so that their mean over the training images, after any limit, is 1; a class without
+    images gets 0.
     """
     if recipe.class_balance != "loss":
         return None
-    counts = torch.from_numpy(split.class_counts()).double()
+    frame = limit_rows(split.train, recipe.limit_train, recipe.seed)
+    counts = torch.bincount(torch.tensor(frame["class_index"].tolist()), minlength=len(split.class_names)).double()
     weights = counts.sum() / ((counts > 0).sum() * counts.clamp_min(1))
     return torch.where(counts > 0, weights, 0).float()
 
@@ -51,6 +56,13 @@ def open_job(
     start: str = "",
 ) -> Job:
     """Build the loaders and return what `fit` works on; `start` names the weights that the classifier starts from."""
+    if recipe.warmup_epochs >= recipe.epochs and devices.is_main:
+        _log.warning(
+            "--warmup-epochs %d is not below --epochs %d, so that the learning rate never reaches --lr; "
+            "lower the first or raise the second",
+            recipe.warmup_epochs,
+            recipe.epochs,
+        )
     share = {"device": devices.device, "rank": devices.rank, "world": devices.world, "progress": progress}
     train = build_loader(split, "train", recipe, train=True, **share)  # type: ignore[arg-type]
     val = build_loader(split, "val", recipe, **share)  # type: ignore[arg-type]

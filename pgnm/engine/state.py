@@ -28,7 +28,6 @@ _FREE: Final = frozenset(
         "save_every",
         "early_stop",
         "track",
-        "keep",
     }
 )
 
@@ -105,6 +104,11 @@ class Position:
     rows: list[dict[str, Any]] = field(default_factory=list)
     meter: list[dict[str, Any]] = field(default_factory=list)
     finished: bool = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing was done yet, neither now nor in a run that is gone on with."""
+        return self.step == 0
 
     @property
     def waited(self) -> int:

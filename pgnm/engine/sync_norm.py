@@ -34,14 +34,15 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.ndim) if axis != 1]
-        values = input.float()
-        moments = torch.stack([values.mean(axes), values.square().mean(axes)])
-        mean, square = _SumOverProcesses.apply(moments) / torch.distributed.get_world_size()
-        variance = square - mean * mean
-        self._remember(mean.detach(), variance.detach(), input.numel() // input.shape[1])
+        values, world = input.float(), torch.distributed.get_world_size()
         shape = [1, -1] + [1] * (input.ndim - 2)
+        mean = _SumOverProcesses.apply(values.mean(axes)) / world
+        # In two passes: the mean square less the squared mean rounds to nothing, or below, where the spread is small.
+        centred = values - mean.view(shape)
+        variance = _SumOverProcesses.apply(centred.square().mean(axes)) / world
+        self._remember(mean.detach(), variance.detach(), input.numel() // input.shape[1])
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        result = values * scale.view(shape) + (self.bias - mean * scale).view(shape)
+        result = centred * scale.view(shape) + self.bias.view(shape)
         return result.to(input.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:

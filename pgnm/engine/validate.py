@@ -33,24 +33,26 @@ def validate(
 
     Returns:
         `val_loss` (mean cross-entropy, nats), `val_f1` (macro), `val_balanced_accuracy`, `val_accuracy`.
+
+    Raises:
+        TrainingError: No process had an image.
     """
     was_training = model.training
     model.eval()
-    confusion: torch.Tensor | None = None
+    # A process may have no image of a small part and adds nothing then; all of them must meet in the sums.
+    n_classes = loader.n_classes
+    confusion = torch.zeros(n_classes**2, dtype=torch.int64, device=devices.device)
     loss = torch.zeros((), device=devices.device)
     for number, (images, targets, _) in enumerate(islice(loader, batches), 1):
         with devices.autocast():
             logits = model(images).float()
         loss += functional.cross_entropy(logits, targets, reduction="sum")
-        n_classes = logits.shape[1]
-        counts = torch.bincount(targets * n_classes + logits.argmax(1), minlength=n_classes**2)
-        confusion = counts if confusion is None else confusion + counts
+        confusion += torch.bincount(targets * n_classes + logits.argmax(1), minlength=n_classes**2)
         progress(Progress("validating", number, len(loader) if batches is None else batches))
     model.train(was_training)
-    if confusion is None:
-        raise TrainingError("there was not one batch of validation images; use a larger validation part")
     confusion, loss = devices.sum(confusion), devices.sum(loss)
-    side = round(confusion.numel() ** 0.5)
-    metrics = confusion_metrics(confusion.view(side, side).cpu().double().numpy())
+    if not confusion.any():
+        raise TrainingError("there was not one batch of validation images; use a larger validation part")
+    metrics = confusion_metrics(confusion.view(n_classes, n_classes).cpu().double().numpy())
     wanted = {f"val_{name}": metrics[name] for name in ("f1", "balanced_accuracy", "accuracy")}
     return {"val_loss": float(loss / confusion.sum()), **wanted}

@@ -78,7 +78,11 @@ def _evaluations(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
     kept = evaluation.get("evaluations")
     if not isinstance(kept, dict) or not kept:
         kept = {f"{evaluation.get('protocol')}, {evaluation.get('input')}": evaluation} if evaluation else {}
-    return {name: entry for name, entry in kept.items() if isinstance(entry.get("metrics"), dict)}
+    return {
+        name: entry
+        for name, entry in kept.items()
+        if isinstance(entry, dict) and isinstance(entry.get("metrics"), dict)
+    }
 
 
 def _summary(config: dict[str, Any], recipe: dict[str, Any]) -> str:

@@ -168,7 +168,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not JSON ({error}); evaluate or train again") from None
     return value if isinstance(value, dict) else {}
 
@@ -176,7 +176,11 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _read_recipe(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    value = yaml.safe_load(path.read_text("utf-8"))
+    try:
+        value = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path} is not YAML ({reason}); restore it, or remove it to publish without a recipe") from None
     return without_machine(value) if isinstance(value, dict) else {}
 
 

@@ -88,9 +88,11 @@ def build_report(
     """
     if not runs:
         raise RunError("there is no run to report on; name run folders such as heated and finetuned")
-    folders = list(dict.fromkeys([*runs, *([baseline] if baseline is not None else [])]))
-    views = read_runs(folders)
-    against = views[folders.index(baseline)] if baseline is not None else None
+    places: dict[Path, Path] = {}
+    for run in (*runs, *([baseline] if baseline is not None else [])):
+        places.setdefault(run.resolve(), run)  # one run, by whatever path it is named
+    views = read_runs(list(places.values()))
+    against = views[list(places).index(baseline.resolve())] if baseline is not None else None
     out = out or runs[0] / PAGE
     _refuse_foreign(out)
     notes: list[str] = []

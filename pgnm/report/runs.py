@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +69,17 @@ def read_runs(folders: Sequence[Path]) -> list[RunView]:
 
 
 def name_runs(folders: Sequence[Path]) -> list[str]:
-    """Name folders by as many of their last parts as tell them apart, such as `seed0/finetuned`."""
+    """Name each folder by as many of its last parts as tell it from the others, such as `seed0/finetuned`."""
     parts = [folder.resolve().parts for folder in folders]
-    for length in range(1, max(map(len, parts), default=0) + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(set(parts)):
-            return names
-    return [str(folder) for folder in folders]
+    lengths = dict.fromkeys(parts, 1)
+    while True:
+        names = {part: "/".join(part[-length:]) for part, length in lengths.items()}
+        shared = Counter(names.values())
+        alike = [part for part, length in lengths.items() if shared[names[part]] > 1 and length < len(part)]
+        if not alike:
+            return [names[part] for part in parts]
+        for part in alike:
+            lengths[part] += 1
 
 
 def _read_run(folder: Path, name: str) -> RunView:

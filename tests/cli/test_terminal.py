@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from cli._terminal import counted, format_progress, progress, quoted, sized, tell_errors
+from cli._terminal import JsonErrors, counted, format_progress, progress, quoted, sized, tell_errors
 from pgnm.errors import LeakageError
 from radrefine.errors import UsageError
 from radrefine.progress import Progress
@@ -39,6 +41,19 @@ def test_errors_become_a_sentence_and_an_exit_code(
 
     assert stopped.value.exit_code == exit_code
     assert told in capsys.readouterr().err
+
+
+def test_an_interrupted_command_that_starts_anew_is_told_to_go_on_without_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @tell_errors
+    def command(resume: bool | None) -> None:
+        raise KeyboardInterrupt
+
+    for resume, told in ((False, "run it without --no-resume to go on"), (None, "run the same command again")):
+        with pytest.raises(typer.Exit):
+            command(resume=resume)
+        assert told in capsys.readouterr().err
 
 
 def test_an_unknown_missing_module_is_a_fault_of_ours_and_is_raised() -> None:
@@ -97,6 +112,26 @@ def test_errors_are_told_to_machines_too(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(typer.Exit):
         command(as_json=True)
     assert json.loads(capsys.readouterr().out) == {"error": "--x must be 1", "exit_code": 2}
+
+
+def test_options_that_cannot_be_read_are_told_to_machines_too() -> None:
+    app = typer.Typer(cls=JsonErrors)
+
+    @app.command()
+    def count(number: int = 0, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+        pass
+
+    @app.command()
+    def other() -> None:
+        pass
+
+    wrong = CliRunner().invoke(app, ["count", "--number", "many", "--json"])
+    assert wrong.exit_code == 2 and "Error" in wrong.stderr
+    told = json.loads(wrong.stdout)
+    assert told["exit_code"] == 2 and "--number" in told["error"] and "\n" not in told["error"]
+    plain = CliRunner().invoke(app, ["count", "--number", "many"])
+    assert (plain.exit_code, plain.stdout) == (2, "")
+    assert json.loads(CliRunner().invoke(app, ["count", "--nmber", "1", "--json"]).stdout)["exit_code"] == 2
 
 
 def test_the_folder_at_home_is_found_in_every_option() -> None:

@@ -107,3 +107,26 @@ def test_a_recipe_cannot_be_its_own_base(tmp_path: Path) -> None:
 def test_an_odd_value_in_the_environment_names_its_variable() -> None:
     with pytest.raises(UsageError, match="PGNM_LR is not valid YAML"):
         load_recipe("laptop", environ={"PGNM_LR": "["})
+
+
+def test_a_base_is_sought_beside_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, epochs in (("mine", 7), (".", 9)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "common.yaml").write_text(f"base: laptop\nepochs: {epochs}\n")
+    (tmp_path / "here.yaml").write_text("lr: 0.5\n")
+    (tmp_path / "mine" / "one.yaml").write_text("base: common.yaml\n")
+    (tmp_path / "mine" / "other.yaml").write_text("base: here.yaml\n")
+    (tmp_path / "mine" / "round.yaml").write_text("base: ../mine/round.yaml\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("mine/one.yaml", environ={}).epochs == 7
+    assert load_recipe("mine/other.yaml", environ={}).lr == 0.5
+    with pytest.raises(UsageError, match="is its own base"):
+        load_recipe("mine/round.yaml", environ={})
+
+
+def test_a_variable_that_sets_nothing_is_told_with_the_nearest_that_does(caplog: pytest.LogCaptureFixture) -> None:
+    environ = {"PGNM_BATCHSIZE": "4", "PGNM_EPOCHS": "3", "OTHER_LR": "1"}
+    assert load_recipe("laptop", environ=environ).epochs == 3
+    load_recipe("laptop", environ=environ)
+    (told,) = caplog.messages
+    assert told.startswith("PGNM_BATCHSIZE sets no option") and "did you mean PGNM_BATCH_SIZE" in told

@@ -18,6 +18,7 @@ from pgnm.data import build_loader, decode_image, images, load_split, loader
 from pgnm.data.images import ImageStore
 from pgnm.data.loader import seeded
 from pgnm.data.transforms import eval_transform, train_transform
+from pgnm.engine.prepare import class_weights
 from pgnm.errors import LeakageError, SplitError, UsageError
 
 MakeSplit = Callable[..., Path]
@@ -253,12 +254,51 @@ def test_limits_take_the_same_images_every_time(make_split: MakeSplit) -> None:
     assert build_loader(split, "val", recipe).n_images == 4
 
 
+def test_weights_of_the_classes_are_those_of_the_images_that_are_trained_on(make_split: MakeSplit) -> None:
+    split = load_split(make_split())
+    recipe = RECIPE.replace(class_balance="loss", limit_train=7)
+    weights = class_weights(split, recipe)
+    assert weights is not None
+    seen = build_loader(split, "train", recipe, train=True).frame["class_index"].to_numpy()
+    counts = np.bincount(seen, minlength=3)
+    assert weights.numpy() == pytest.approx(7 / (3 * counts))
+    assert len(set(counts.tolist())) > 1
+
+
 def test_a_weighted_sampler_shows_rare_classes_more_often(make_split: MakeSplit) -> None:
     folder = make_split(n_train=60)
     frame = pd.read_csv(folder / "train.csv")
     frame[(frame["class_index"] != 2) | (frame.index < 12)].to_csv(folder / "train.csv", index=False)
     tensors = batches(folder, RECIPE.replace(class_balance="sampler", batch_size=40))
     assert np.bincount(tensors[1], minlength=3).min() >= 8
+
+
+def drawn(loader: Any, start: int = 0) -> list[tuple[int, torch.Tensor]]:
+    """Return row and pixels of every image of an epoch from batch `start` on, in order."""
+    return [
+        (int(row), image)
+        for images, _, rows in loader.epoch(1, start=start)
+        for row, image in zip(rows, images, strict=True)
+    ]
+
+
+def test_an_image_drawn_again_is_augmented_anew_however_the_epoch_is_cut(make_split: MakeSplit) -> None:
+    folder = make_split(n_train=60)
+    frame = pd.read_csv(folder / "train.csv")
+    frame[(frame["class_index"] != 2) | (frame.index < 3)].to_csv(folder / "train.csv", index=False)
+    split, recipe = load_split(folder), RECIPE.replace(class_balance="sampler")
+    whole = drawn(build_loader(split, "train", recipe, train=True))
+    rows = [row for row, _ in whole]
+    rare = max(set(rows), key=rows.count)
+    seen = [image for row, image in whole if row == rare]
+    assert len(seen) > 5 and len({image.numpy().tobytes() for image in seen}) == len(seen)
+
+    late = drawn(build_loader(split, "train", recipe, train=True), start=2)
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(whole[2 * 8 :], late, strict=True))
+    half = recipe.replace(batch_size=4)
+    ranks = [drawn(build_loader(split, "train", half, train=True, rank=rank, world=2)) for rank in range(2)]
+    both = [pair for start in range(0, len(ranks[0]), 4) for rank in ranks for pair in rank[start : start + 4]]
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(whole, both, strict=True))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -144,6 +144,17 @@ def test_missing_folders_are_one_sentence(run, split, tmp_path, missing):
         evaluate_run(places["run"], places["split"], EvalOptions(**QUICK))
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", "3"])
+def test_a_damaged_evaluation_is_named_before_the_judging(run, split, tmp_path, content):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    damaged = copy / "eval" / "classify-noisy" / "eval.json"
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    damaged.write_text(content)
+    with pytest.raises(RunError, match=r"classify-noisy/eval\.json cannot be read .*judge the model so again"):
+        evaluate_run(copy, split, EvalOptions(**QUICK), lambda _: pytest.fail("judged"))
+
+
 def test_the_command_judges_with_its_defaults(run, split, tmp_path, monkeypatch):
     (tmp_path / "finetuned").symlink_to(run)
     (tmp_path / "split").symlink_to(split)
@@ -175,9 +186,48 @@ def test_a_leaking_split_is_judged_on_request_alone(run, split, tmp_path):
 
 @pytest.mark.parametrize(
     ("protocol", "option"),
-    [("unseen", ["--input", "noisy"]), ("fewshot", ["--part", "val"]), ("classify", ["--trials", "3"])],
+    [
+        ("unseen", ["--workers", "0"]),
+        ("unseen", ["--input", "noisy"]),
+        ("fewshot", ["--part", "val"]),
+        ("classify", ["--trials", "3"]),
+    ],
 )
 def test_options_that_a_protocol_does_not_use_are_refused(tmp_path, protocol, option):
     result = CliRunner().invoke(app, ["eval", str(tmp_path), str(tmp_path), "--protocol", protocol, *option])
     assert result.exit_code == 2
     assert f"--protocol {protocol} does not use {option[0]}" in result.stderr
+
+
+def test_the_command_finds_the_split_in_which_it_runs(run, split, monkeypatch):
+    monkeypatch.chdir(split)
+    result = CliRunner().invoke(app, ["eval", str(run), "--json", "--quiet", "--resamples", "0", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Stands in for networks, sets and probing; notes the sets that are asked for and the options, then stops."""
+    noted = {}
+
+    def probe(networks, concepts, kept, options, progress):
+        noted["options"] = options
+        raise PgnmError("enough")
+
+    monkeypatch.setattr("pgnm.features.load_backbones", lambda *_, **__: [])
+    monkeypatch.setattr("pgnm.hub.load_sets", lambda places, **_: noted.update(places=places))
+    monkeypatch.setattr("pgnm.probes.probe", probe)
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("named", "places"),
+    [(["split"], ["split"]), ([], ["split"]), (["split", "--set", "a.npz"], ["split", "a.npz"]),
+     (["--set", "a.npz"], ["a.npz"])],
+)  # fmt: skip
+def test_a_split_that_is_named_is_probed_whatever_it_is_called(probed, split, tmp_path, monkeypatch, named, places):
+    (tmp_path / "split").symlink_to(split)
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["eval", "model", *named, "--protocol", "unseen", "--quiet", "--batch-size", "7"])
+    assert probed["places"] == places
+    assert probed["options"].feature_batch == 7

@@ -72,6 +72,18 @@ def test_published_weights_are_read_from_a_folder(tmp_path):
     assert (backbone.size, len(backbone.mean)) == (32, 3)
 
 
+def test_weights_of_timm_that_tell_channels_apart_are_not_taken_for_a_run(tmp_path):
+    model = timm.create_model("test_resnet", num_classes=2)
+    one = {"mean": (0.3,) * 3, "std": (0.2,) * 3}
+    for name, config in (("apart", {"mean": (0.5, 0.4, 0.3), "std": (0.2,) * 3}), ("alike", one)):
+        model.pretrained_cfg = {**model.pretrained_cfg, **config}
+        timm.models.save_for_hf(model, tmp_path / name, safe_serialization="both")
+    with pytest.raises(RunError, match=f"--backbone imagenet:{tmp_path / 'apart'}$"):
+        load_backbones([tmp_path / "apart"])
+    assert load_backbones([f"imagenet:{tmp_path / 'apart'}"])[0].mean == (0.5, 0.4, 0.3)
+    assert load_backbones([tmp_path / "alike"])[0].mean == (0.3,)
+
+
 @pytest.mark.parametrize("error", [OSError("no route to the Hub\nmore words"), RuntimeError("no weights")])
 def test_weights_that_cannot_be_fetched_are_told_with_what_to_do(error, monkeypatch):
     def offline(*arguments, **options):

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from pgnm.config import Recipe
+from pgnm.engine.devices import Devices
+from pgnm.engine.guard import Stop
 from pgnm.engine.state import Position
 from pgnm.pretrain import pretrain
 from pgnm.progress import Progress
@@ -93,6 +96,19 @@ def test_a_process_killed_at_ten_moments_reaches_the_same_weights(
     start("killed").join()
     assert killed > 0
     assert same(tmp_path / "whole", tmp_path / "killed")
+
+
+class Pair(Devices):
+    """Two processes, of which the other was interrupted."""
+
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        return value + 1
+
+
+def test_processes_ask_each_other_at_least_every_sixteen_batches_that_an_update_closes() -> None:
+    stop = Stop(threading.Event(), Pair(torch.device("cpu"), "fp32", 0, 2), 0)
+    closing = [5, 10, 15, 17, 22, 27, 32, 34]  # 17 batches an epoch, 5 an update: none is a multiple of 16 but 32
+    assert [step for step in closing if stop.due(step)] == [17, 34]
 
 
 def test_a_fresh_position_has_waited_for_nothing() -> None:

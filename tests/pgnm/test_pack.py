@@ -36,6 +36,13 @@ def test_packs_every_size_in_a_form_that_reads_back(folder, tmp_path):
     assert sum(info["n_samples"].values()) == 20
 
 
+def test_the_task_is_called_as_medmnist_calls_it(folder, tmp_path):
+    assert pack(folder, "twomnist", tmp_path, PackOptions((28,)))["task"] == "binary-class"
+    for i in range(8):
+        write(folder / "scar" / f"{i}.png", 50 + i)
+    assert pack(folder, "threemnist", tmp_path, PackOptions((28,)))["task"] == "multi-class"
+
+
 def test_the_same_seed_gives_the_same_images(folder, tmp_path):
     for out in "ab":
         pack(folder, "cystmnist", tmp_path / out, PackOptions((28,), seed=3))

@@ -99,3 +99,15 @@ def test_table_3_shows_published_figures_beside_ours():
 def test_wrong_options_name_the_flag(options, message):
     with pytest.raises(UsageError, match=message):
         ProbeOptions(**options)
+
+
+def test_backbones_see_as_many_images_at_once_as_asked_for(concepts, backbones, tmp_path, monkeypatch):
+    def embed(backbone, concepts, cache, **given):
+        assert given["batch_size"] == 5
+        raise UsageError("enough")
+
+    monkeypatch.setattr("pgnm.probes.compute_features", embed)
+    with pytest.raises(UsageError, match="enough"):
+        probe(backbones, [concepts], tmp_path, ProbeOptions(feature_batch=5))
+    with pytest.raises(UsageError, match="--batch-size must be at least 1, got 0"):
+        ProbeOptions(feature_batch=0)

@@ -59,6 +59,17 @@ def built(judged: tuple[Path, Path]) -> ReportSummary:
 def test_runs_are_named_by_what_tells_them_apart() -> None:
     assert name_runs([Path("/x/heated"), Path("/x/finetuned")]) == ["heated", "finetuned"]
     assert name_runs([Path("/x/seed0/model"), Path("/x/seed1/model")]) == ["seed0/model", "seed1/model"]
+    some = [Path("/x/seed0/model"), Path("/x/seed1/model"), Path("/x/seed1/heated"), Path("/y/seed1/model")]
+    assert name_runs(some) == ["seed0/model", "x/seed1/model", "heated", "y/seed1/model"]
+
+
+def test_a_run_that_is_named_by_two_paths_is_shown_once(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(judged[1])
+    built = build_report(
+        [judged[1], judged[1] / ".." / "model"], baseline=tmp_path / "link", out=tmp_path / "page.html"
+    )
+    assert built.notes == []
+    assert built.page.read_text().count('labelledby="run-') == 1
 
 
 def test_page_shows_every_part_of_two_runs(judged: tuple[Path, Path], built: ReportSummary, browser: Any) -> None:

@@ -74,6 +74,19 @@ def test_arms_are_planned_from_recipes_changes_and_sweeps():
     assert arms[0].stages() == [("heated", "normalized"), ("finetuned", "normalized")]
 
 
+def test_what_an_arm_shares_with_its_second_stage_reaches_it():
+    arms = plan_arms(
+        ["one=laptop:limit_train=40,batch_size=4,precision=fp32,lr=0.5", "two=laptop"],
+        changes={"batch_size": 8},
+        finetune_changes={"epochs": 2, "batch_size": 6},
+    )
+    plain = plan_arms(["laptop"])[0].finetune
+    assert arms[0].finetune == plain.replace(limit_train=40, batch_size=6, precision="fp32", epochs=2)
+    assert arms[1].finetune == plain.replace(batch_size=6, epochs=2)
+    own = plan_arms(["laptop:batch_size=4"], changes={"batch_size": 8, "limit_val": 9})[0].finetune
+    assert own == plain.replace(batch_size=4, limit_val=9)
+
+
 @pytest.mark.parametrize(
     ("specs", "sweeps", "message"),
     [

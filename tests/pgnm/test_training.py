@@ -14,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from pgnm import checkpoints
 from pgnm.checkpoints import held, load_classifier, load_policy
 from pgnm.config import Recipe, load_recipe
 from pgnm.errors import RunError, TrainingError, UsageError
@@ -274,6 +275,22 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(make_split: MakeSplit, tmp_
     assert pretrain(split, tmp_path / "run", TINY.replace(lr=0.5, epochs=1), resume=False).epochs == 1
 
 
+def test_other_weights_are_not_kept_in_a_run_that_is_gone_on_with(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "run", TINY.replace(keep="last"))
+    with pytest.raises(RunError, match=r"keep is 'best', was 'last'"):
+        pretrain(split, tmp_path / "run", TINY.replace(keep="best"))
+
+
+def test_a_finished_run_keeps_its_recipe_where_fewer_epochs_are_asked_for(
+    make_split: MakeSplit, tmp_path: Path
+) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "run", TINY)
+    assert pretrain(split, tmp_path / "run", TINY.replace(epochs=1)).epochs == 2
+    assert load_recipe(tmp_path / "run" / "recipe.yaml", environ={}).epochs == 2
+
+
 def test_a_refused_run_keeps_its_recipe(make_split: MakeSplit, tmp_path: Path) -> None:
     split = make_split()
     pretrain(split, tmp_path / "run", TINY.replace(epochs=1))
@@ -311,6 +328,26 @@ def test_training_anew_leaves_nothing_of_the_run_before(make_split: MakeSplit, t
     (run / "eval.json").write_text("{}")
     pretrain(split, run, TINY.replace(epochs=1, policy="none"), resume=False)
     assert not any((run / name).exists() for name in ("policy.safetensors", "eval", "eval.json"))
+
+
+def test_a_training_anew_that_fails_is_not_taken_for_the_one_before(make_split: MakeSplit, tmp_path: Path) -> None:
+    split, run = make_split(), tmp_path / "run"
+    pretrain(split, run, TINY)
+    with pytest.raises(TrainingError, match="no state was saved yet"):
+        pretrain(split, run, TINY.replace(lr=1e30), resume=False)
+    assert {path.name for path in run.iterdir()} == {"state", "recipe.yaml"}
+    assert pretrain(split, run, TINY).resumed_at == 0
+    assert (run / "policy.safetensors").is_file()
+
+
+def test_states_are_saved_as_often_however_many_batches_make_an_update(
+    make_split: MakeSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(checkpoints, "save_state", lambda run, state: saved.append(state["position"]["step"]))
+    recipe = TINY.replace(policy="none", batch_size=2, accumulate=4, save_every=4)
+    pretrain(make_split(n_train=34), tmp_path / "run", recipe)  # 17 batches, of which the last makes an update alone
+    assert saved == [4, 8, 12, 16, 17, 21, 25, 29, 33, 34, 34]
 
 
 def test_a_run_that_diverges_ends(make_split: MakeSplit, tmp_path: Path) -> None:

@@ -133,3 +133,16 @@ def test_both_packages_treat_the_hub_alike() -> None:
 
     own, twin = (Path(module.__file__).read_text() for module in (pgnm.hub.patience, radrefine.hub.patience))
     assert own.split('"""', 2)[2].replace("pgnm.errors", "radrefine.errors") == twin.split('"""', 2)[2]
+
+
+@pytest.mark.parametrize(("name", "content"), [("recipe.yaml", "a: ["), ("recipe.yaml", "\x00"), ("eval.json", "{")])
+def test_a_damaged_file_of_the_run_is_named(hub: LoopbackHub, run_folder: Path, name: str, content: str) -> None:
+    (run_folder / name).write_text(content)
+    with pytest.raises(RunError, match=rf"{name} is not (YAML|JSON)") as caught:
+        push_model(run_folder, OPTIONS, dry_run=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_evaluations_that_are_none_are_left_out_of_the_card(hub: LoopbackHub, run_folder: Path) -> None:
+    (run_folder / "eval.json").write_text(json.dumps({"evaluations": {"odd": 3}}))
+    assert push_model(run_folder, OPTIONS, dry_run=True).files

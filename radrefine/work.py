@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def sees_together(self) -> bool:
-        """Whether the network sees several images together: with torch that is quicker, with OpenCV it is not."""
+        """Whether the network sees several images together: torch takes them in one batch, as a GPU wants them."""
         return self.refine.engine == "torch" and self.refine.detector != "classical" and not self.corrected
 
 

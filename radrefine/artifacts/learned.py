@@ -135,7 +135,7 @@ class MarkDetector:
 
 
 def see_marks(images: Sequence[Image], weights: str = "", engine: str = "opencv") -> list[Sight]:
-    """Run the network on some pictures at once, which pays with torch; see `MarkDetector.see`.
+    """Run the network on some pictures at once, which pays on a GPU; see `MarkDetector.see`.
 
     Args:
         images: (H, W) or (H, W, 3), uint8.

@@ -67,6 +67,7 @@ class DicomFile:
     def __init__(self, data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         self.frames = _frames_of(_parse(data, pixels=False), max_pixels)
         self._dataset = _parse(data, pixels=True)
+        _order_palette(self._dataset)
 
     def read(self, index: int) -> Image:
         """Decode one frame; see `read_frame`."""
@@ -203,18 +204,27 @@ def _coloured(stored: NDArray, dataset: "Dataset") -> Image:
     """Return the colours that a palette gives to stored values."""
     from pydicom.pixels.processing import apply_color_lut
 
-    if not dataset.original_encoding[1]:
-        for colour in ("Red", "Green", "Blue"):
-            name = f"{colour}PaletteColorLookupTableData"
-            # pydicom reads numbers and segmented tables in the order of the file, but not words of raw bytes.
-            if name in dataset and isinstance(dataset[name].value, bytes):
-                dataset[name].value = np.frombuffer(dataset[name].value, ">u2").astype("<u2").tobytes()
     colours = apply_color_lut(stored, dataset)
     if colours.dtype == np.uint8:
         return np.ascontiguousarray(colours)
     # Some files hold 8-bit colours in words of 16; the whole table tells, one frame may show its dark end alone.
     table = apply_color_lut(np.arange(2 ** int(dataset.BitsStored), dtype=stored.dtype), dataset)
     return np.ascontiguousarray((colours if table.max() < 256 else colours >> 8).astype(np.uint8))
+
+
+def _order_palette(dataset: "Dataset") -> None:
+    """Bring the words of a palette into the order of this machine, in place, once for all frames.
+
+    pydicom reads numbers and segmented tables in the order of the file, but not words of raw bytes.
+    """
+    if dataset.original_encoding[1]:
+        return
+    for colour in ("Red", "Green", "Blue"):
+        table = dataset.get(f"{colour}PaletteColorLookupTableData")
+        if isinstance(table, bytes) and len(table) % 2 == 0:
+            setattr(
+                dataset, f"{colour}PaletteColorLookupTableData", np.frombuffer(table, ">u2").astype("<u2").tobytes()
+            )
 
 
 def _drop_empty(dataset: "Dataset") -> None:

@@ -172,6 +172,22 @@ def test_palettes_of_either_byte_order_give_the_same_colours(big: str, little: s
     np.testing.assert_array_equal(read_frame(_example(big), 0), read_frame(_example(little), 0))
 
 
+def test_every_frame_of_a_palette_of_the_other_byte_order_has_its_colours() -> None:
+    stored = np.stack([np.arange(16, dtype=np.uint8).reshape(4, 4)] * 3)
+    table = np.arange(256) * 256 + (255 - np.arange(256))  # neither byte is that of the other order
+    tables: dict[str, object] = {}
+    for colour in ("Red", "Green", "Blue"):
+        tables[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tables[f"{colour}PaletteColorLookupTableData"] = table.astype(">u2").tobytes()
+    data = pydicom.dcmread(io.BytesIO(_dicom(stored, "PALETTE COLOR", **tables)))
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, data, implicit_vr=False, little_endian=False, enforce_file_format=True)
+
+    for frame in read_frames(file.getvalue()):
+        np.testing.assert_array_equal(frame, np.stack([stored[0]] * 3, axis=-1))
+
+
 def test_colours_come_as_they_are_shown() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # What stops the whole run rather than one image: going on would only repeat it a million times.
 _FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE)
 
-
 # What is wrong with one image, or with writing it, and does not stop the run of itself.
 _HARMLESS: Final = (ImageError, MemoryError, RecursionError, OSError)
 
@@ -105,7 +104,7 @@ def _open(settings: Settings, task: Task) -> _Opened | Outcome:
 
             image = decode_image(data, max_pixels=settings.max_pixels)
     except _HARMLESS as error:
-        return _failure(settings, task, stage, error)._replace(elapsed_ms=_milliseconds(started))
+        return _failure(settings, task, stage, error)._replace(elapsed_ms=_milliseconds(time.perf_counter() - started))
     return _Opened(task, data, sha256, header, image, time.perf_counter() - started)
 
 
@@ -122,13 +121,14 @@ def _finish_all(settings: Settings, portion: list[_Opened], beacon: int) -> Iter
         sights = dict(zip(shown, seen, strict=True))
     share = (time.perf_counter() - started) / max(1, len(sights))
     for one in portion:
-        started = time.perf_counter() - one.seconds - (share if one.task.path in sights else 0)
+        started = time.perf_counter()
         os.pwrite(beacon, one.task.source.encode() + b"\n", 0)
         try:
             outcome = _finish(settings, one, sights.get(one.task.path))
         except _HARMLESS as error:
             outcome = _failure(settings, one.task, "decode", error)
-        yield outcome._replace(elapsed_ms=_milliseconds(started))
+        before = one.seconds + (share if one.task.path in sights else 0)
+        yield outcome._replace(elapsed_ms=_milliseconds(before + time.perf_counter() - started))
 
 
 def _finish(settings: Settings, opened: _Opened, sight: "Sight | None") -> Outcome:
@@ -147,8 +147,8 @@ def _failure(settings: Settings, task: Task, stage: str, error: Exception) -> Ou
     return failed(settings, task, stage if stage == "read" else "write", error.strerror or str(error))
 
 
-def _milliseconds(started: float) -> float:
-    return round(1000 * (time.perf_counter() - started), 3)
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 3)
 
 
 def _pass_on(settings: Settings, opened: _Opened, status: str) -> Outcome:

@@ -12,6 +12,7 @@ from radrefine.artifacts.engines import Engine, check_engine
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.learned import Sight
 from radrefine.artifacts.outliers import residual_score
+from radrefine.artifacts.response import without_equal_colours
 from radrefine.errors import UsageError
 from radrefine.fringe import spread_colour
 from radrefine.inpaint import Method, check_fill, inpaint
@@ -92,6 +93,10 @@ def refine_image(
     options = options or RefineOptions()
     if not shows_something(image):
         return RefineResult(image.copy(), np.zeros(image.shape[:2], bool))
+    grey = without_equal_colours(image)
+    if grey is not image:  # all that follows looks at one channel then, not at three
+        result = refine_image(grey, options, decisions, sight)
+        return replace(result, image=np.repeat(result.image[..., None], 3, axis=2))
     detection = detect_marks(
         image, options.detector, options.weights, options.templates, engine=options.engine, sight=sight
     )

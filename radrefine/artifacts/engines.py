@@ -17,8 +17,9 @@ ENGINES: Final[tuple[str, ...]] = get_args(Engine)
 
 Floats = NDArray[np.float32]
 
-# Channels of the blocks of a picture in colour: three colours of 2 x 2 pixels.
-_COLOUR: Final = 12
+# Channels of the blocks of a grey picture, 2 x 2 pixels, and of one in three colours.
+_GREY: Final = 4
+_COLOUR: Final = 3 * _GREY
 
 
 class Network(Protocol):
@@ -87,17 +88,22 @@ def read_convolutions(weights: Path) -> dict[str, Sequence[Floats]]:
 class _OnOpenCV:
     def __init__(self, weights: Path) -> None:
         self._weights = weights
-        self._nets = {_COLOUR: read_network(weights)}
+        self._nets: dict[int, Any] = {}
+        self._net(_GREY)  # what cannot be read is told now; most pictures are grey
 
-    def run(self, blocks: Floats) -> tuple[Floats, Floats]:
-        channels = blocks.shape[1]
+    def _net(self, channels: int) -> Any:
+        """Return the network for blocks of so many channels, read once."""
         if channels not in self._nets:
             net = self._nets[channels] = read_network(self._weights)
-            first = next(layer for layer in map(net.getLayer, net.getLayerNames()) if layer.type == "Convolution")
-            # OpenCV gives the parameters of a layer by its name alone.
-            number = net.getLayerId(first.name)
-            net.setParam(number, 0, _without_colour(net.getParam(number, 0)))
-        net = self._nets[channels]
+            if channels == _GREY:
+                first = next(layer for layer in map(net.getLayer, net.getLayerNames()) if layer.type == "Convolution")
+                # OpenCV gives the parameters of a layer by its name alone.
+                number = net.getLayerId(first.name)
+                net.setParam(number, 0, _without_colour(net.getParam(number, 0)))
+        return self._nets[channels]
+
+    def run(self, blocks: Floats) -> tuple[Floats, Floats]:
+        net = self._net(blocks.shape[1])
         net.setInput(blocks)
         marks, kinds = net.forward(["mark", "kind"])
         return marks, kinds

@@ -21,6 +21,7 @@ from radrefine.artifacts.engines import open_network
 from radrefine.artifacts.even import EvenAreas, add_bars
 from radrefine.artifacts.find import Detection
 from radrefine.artifacts.flow import leave_flow
+from radrefine.artifacts.response import without_equal_colours
 from radrefine.artifacts.rims import RimNetwork
 from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.straight import complete_straight
@@ -94,7 +95,7 @@ class MarkDetector:
         """
         together: dict[tuple[int, ...], list[tuple[int, NDArray[np.float32]]]] = {}
         for number, image in enumerate(images):
-            blocks = _blocks(_scaled(_without_equal_colours(image)))
+            blocks = _blocks(_scaled(without_equal_colours(image)))
             together.setdefault(blocks.shape, []).append((number, blocks))
         sights: dict[int, Sight] = {}
         for group in together.values():
@@ -201,15 +202,6 @@ def _scaled(image: Image) -> Image:
         return image
     how = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
-
-
-def _without_equal_colours(image: Image) -> Image:
-    """Return a picture whose colours are equal everywhere as the grey one that it is."""
-    if image.ndim == 3:
-        red, green, blue = (image[..., colour] for colour in range(3))
-        if np.array_equal(red, green) and np.array_equal(red, blue):
-            return np.ascontiguousarray(red)
-    return image
 
 
 def _blocks(image: Image) -> NDArray[np.float32]:

@@ -30,9 +30,7 @@ def residual_score(image: Image, mask: Mask, likely: NDArray[np.float32] | None,
     Returns:
         0 to 1: 0.5 where ten pixels of ink are to be expected outside of what was replaced and of what is spared.
     """
-    if likely is None:
-        return 0.0
-    if not likely.any():
+    if likely is None or not likely.any():
         return 0.0
     doubtful = (likely > 0) & ~grown(spared, _RIM)
     expected = float(likely.sum(where=doubtful & ~grown(mask, _RIM)))

@@ -109,3 +109,12 @@ def test_a_picture_of_one_level_shows_no_mark(level: int) -> None:
     image[::7, ::5] += 8 if level < 200 else 0
     result = refine_image(image)
     assert not result.findings and not result.mask.any() and (result.image == image).all()
+
+
+def test_grey_in_three_colours_comes_out_as_grey_would() -> None:
+    grey = _with_crosses(np.random.default_rng(3).integers(30, 90, (160, 160), np.uint8))
+    alone, coloured = refine_image(grey), refine_image(np.repeat(grey[..., None], 3, axis=2))
+
+    np.testing.assert_array_equal(coloured.image, np.repeat(alone.image[..., None], 3, axis=2))
+    np.testing.assert_array_equal(coloured.mask, alone.mask)
+    assert coloured.findings == alone.findings and coloured.mask.any()

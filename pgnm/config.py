@@ -1,33 +1,21 @@
 """Recipes: every option of training by one name, in YAML, in the environment, on the command line and in the library.
 
-Order of precedence: the recipe's YAML file < environment variables `PGNM_<KEY>` < flags. A YAML file may name another
-recipe under `base`, a shipped one or a file (sought beside it, then in the current folder), and give only the keys that
-differ.
+`pgnm.recipe_files` reads them.
 """
 
 import dataclasses
 import difflib
-import functools
-import logging
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from pgnm.errors import UsageError
-
-_log = logging.getLogger(__name__)
 
 POLICIES: Final = ("beta", "gaussian", "uniform", "none", "apga")
 OBJECTIVES: Final = ("paper", "reinforce", "pathwise")
 IMAGE_AUGMENTS: Final = ("autoaugment", "randaugment", "augmix")
 BATCH_AUGMENTS: Final = ("cutmix", "mixup")
-DEFAULT_RECIPE: Final = {"pretrain": "laptop", "finetune": "laptop_finetune"}
 JUDGED_SHARE: Final = 224 / 256
 """Share of the shorter side that evaluation sees: the paper takes the central 224 px of 256 (section 1.4)."""
 
@@ -68,8 +56,6 @@ PRETRAIN_ONLY: Final = frozenset(
     }
 )
 """Keys that mean nothing in finetuning."""
-
-_ENVIRONMENT_PREFIX = "PGNM_"
 
 
 def _option(
@@ -255,90 +241,6 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-def load_recipe(
-    name_or_path: str | Path = "laptop",
-    overrides: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Recipe:
-    """Read a recipe: a shipped one by name, or a YAML file; then the environment, then `overrides`.
-
-    Args:
-        name_or_path: A name out of `recipe_names()` or the path of a YAML file.
-        overrides: Values by key, such as the flags given; None means "not given".
-        environ: Stands in for `os.environ`; `PGNM_BATCH_SIZE=32` sets `batch_size`.
-
-    Raises:
-        UsageError: No such recipe, an unknown key, or a value that cannot be used.
-    """
-    values = _read_yaml(name_or_path)
-    known = {key.name for key in dataclasses.fields(Recipe)}
-    values |= _from_environment(known, os.environ if environ is None else environ)
-    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
-    for key in values:
-        if key not in known:
-            raise UsageError(f"{name_or_path}: unknown key {key!r}{_nearest(key, sorted(known))}")
-    return Recipe(**values)
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the shipped recipes, sorted."""
-    folder = resources.files("pgnm") / "recipes"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
-def read_value(text: str, source: str) -> Any:
-    """Read a piece of YAML; `source` names it in messages.
-
-    Raises:
-        UsageError: It is no YAML.
-    """
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UsageError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def _read_yaml(name_or_path: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    name = str(name_or_path)
-    if name in above:
-        raise UsageError(f"{name} is its own base ({' < '.join((*above, name))}); name a shipped recipe as base")
-    if name in recipe_names():
-        text = (resources.files("pgnm") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise UsageError(f"{name} is not a text in UTF-8; save it as UTF-8") from None
-    else:
-        raise UsageError(f"--recipe must be a file or one of {', '.join(recipe_names())}; got {name!r}")
-    values = read_value(text, name) or {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{name} must hold keys and values, got a {type(values).__name__}")
-    base = values.pop("base", None)
-    if base is not None:
-        # A file of one's own may be moved together with the one that it builds upon.
-        beside = Path(name).resolve().parent / str(base)
-        found = beside if str(base) not in recipe_names() and beside.is_file() else base
-        values = _read_yaml(found, (*above, name)) | values
-    # A resolved recipe beside an output also tells versions and inputs; those are no options.
-    return {str(key): value for key, value in values.items() if key != "resolved"}
-
-
-def _from_environment(known: set[str], environ: Mapping[str, str]) -> dict[str, Any]:
-    for variable in sorted(environ):
-        if variable.startswith(_ENVIRONMENT_PREFIX) and variable.removeprefix(_ENVIRONMENT_PREFIX).lower() not in known:
-            _tell_unknown(variable, tuple(sorted(_ENVIRONMENT_PREFIX + key.upper() for key in known)))
-    found = {
-        key: environ[_ENVIRONMENT_PREFIX + key.upper()] for key in known if _ENVIRONMENT_PREFIX + key.upper() in environ
-    }
-    return {key: read_value(value, _ENVIRONMENT_PREFIX + key.upper()) for key, value in found.items()}
-
-
-@functools.cache  # a study reads many recipes in one environment
-def _tell_unknown(variable: str, known: tuple[str, ...]) -> None:
-    _log.warning("%s sets no option and is not heeded%s", variable, _nearest(variable, known))
-
-
 def _checked(key: "dataclasses.Field[Any]", value: Any) -> Any:
     """Return `value` in the type of its field; YAML reads 1e-4 as a string and 1 as an integer."""
     flag = "--" + key.name.replace("_", "-")
@@ -357,7 +259,7 @@ def _checked(key: "dataclasses.Field[Any]", value: Any) -> Any:
         raise UsageError(f"{flag} must be {_KIND_NAMES[kind]}, got {value!r}") from None
     choices, low, high = (key.metadata[name] for name in ("choices", "low", "high"))
     if choices and value not in choices:
-        raise UsageError(f"{flag} must be one of {', '.join(choices)}; got {value!r}{_nearest(str(value), choices)}")
+        raise UsageError(f"{flag} must be one of {', '.join(choices)}; got {value!r}{nearest(str(value), choices)}")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise UsageError(f"{flag} must be {bounds}, got {value}")
@@ -372,12 +274,13 @@ def _check_augment(augment: str) -> None:
     known = ("none", *IMAGE_AUGMENTS, *BATCH_AUGMENTS)
     for part in parts:
         if part not in known:
-            raise UsageError(f"--augment must be made of {', '.join(known)}; got {part!r}{_nearest(part, known)}")
+            raise UsageError(f"--augment must be made of {', '.join(known)}; got {part!r}{nearest(part, known)}")
     for group in (IMAGE_AUGMENTS, BATCH_AUGMENTS):
         if sum(part in group for part in parts) > 1:
             raise UsageError(f"--augment takes at most one of {', '.join(group)}; got {augment!r}")
 
 
-def _nearest(word: str, known: "tuple[str, ...] | list[str]") -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return a question after the known words most like a wrong one; empty where none is like it."""
     matches = difflib.get_close_matches(word, known, n=3)
     return f"; did you mean {' or '.join(matches)}?" if matches else ""

@@ -17,7 +17,7 @@ import torch
 
 from pgnm.apga.agent import black_level, load_agent
 from pgnm.apga.inference import AidedClassifier, choose_inference
-from pgnm.checkpoints import POLICY_FILE, PREDICTIONS_FILE, RunInfo, load_classifier, tell_unfinished
+from pgnm.checkpoints import POLICY_FILE, PREDICTIONS_FILE, RunInfo, load_classifier
 from pgnm.config import Recipe
 from pgnm.data import Loader, Split, build_loader, load_split
 from pgnm.errors import RunError, SplitError, UsageError
@@ -25,6 +25,7 @@ from pgnm.files import atomic_path, write_json
 from pgnm.metrics import Floats, Judgement, judge
 from pgnm.noisy_input import MaskSource, noise_source
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
+from pgnm.run_folder import tell_unfinished
 from pgnm.statistics import Intervals, bootstrap_intervals
 
 _log = logging.getLogger(__name__)

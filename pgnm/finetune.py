@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pgnm import checkpoints
+from pgnm import checkpoints, run_folder
 from pgnm.config import Recipe
 from pgnm.data import Split, load_split
 from pgnm.engine import Devices, Summary, Updater, fit, open_devices, rate_factor
@@ -52,7 +52,7 @@ def finetune(
         raise UsageError(f"--recipe must be for finetuning, got one for {recipe.stage}; try laptop_finetune")
     if heated is not None and out.resolve() == heated.resolve():
         raise UsageError(f"--out {out} is the model to start from, which would be lost; choose another folder")
-    checkpoints.refuse_foreign(out)
+    run_folder.refuse_foreign(out)
     split = load_split(split_folder, allow_leakage=allow_leakage)
     with seeded_start(recipe):
         classifier, recipe = _start_classifier(heated, recipe, split)
@@ -122,7 +122,7 @@ def _start_classifier(heated: Path | None, recipe: Recipe, split: Split) -> tupl
             recipe,
         )
     classifier, info = checkpoints.load_classifier(heated)
-    if told := checkpoints.tell_unfinished(heated):
+    if told := run_folder.tell_unfinished(heated):
         _log.warning(told)
     recipe = recipe.replace(model=info.model, size=recipe.size or info.size, mean=info.mean, std=info.std)
     check_takes(classifier, info.model, "the heated", size=recipe.size)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pgnm import checkpoints
+from pgnm import checkpoints, run_folder
 from pgnm.config import Recipe
 from pgnm.data import load_split
 from pgnm.engine import Devices, Summary, Updater, open_devices, rate_factor
@@ -60,7 +60,7 @@ def pretrain(
     """
     if recipe.stage != "pretrain":
         raise UsageError(f"--recipe must be for pretraining, got one for {recipe.stage}; try laptop")
-    checkpoints.refuse_foreign(out)
+    run_folder.refuse_foreign(out)
     split = load_split(split_folder, allow_leakage=allow_leakage)
     devices = open_devices(recipe)
     with seeded_start(recipe):

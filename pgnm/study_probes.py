@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from pgnm.arms import Arm
 from pgnm.concepts import ConceptSet
 from pgnm.features import Backbone, load_backbones
 from pgnm.probe_report import write_probe
 from pgnm.probes import ProbeOptions, probe
 from pgnm.progress import ProgressCallback, ignore_progress
-from pgnm.study import Arm, run_folder
+from pgnm.study import run_folder
 
 
 def probe_arms(

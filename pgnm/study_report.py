@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pgnm.arms import Arm
 from pgnm.data import load_split
 from pgnm.errors import TrainingError, UsageError
 from pgnm.figure_style import save_figure
@@ -17,7 +18,7 @@ from pgnm.plots import plot_comparison, plot_low_shot, plot_per_label
 from pgnm.probe_report import table_unseen
 from pgnm.probes import summarise
 from pgnm.statistics import compare_paired, holm
-from pgnm.study import Arm, run_folder, whole_arms
+from pgnm.study import run_folder, whole_arms
 from pgnm.tables import published_source, published_table, show_spread, to_markdown, write_table
 
 COMPARED: Final = ("f1", "balanced_accuracy", "auroc_ovr", "accuracy")

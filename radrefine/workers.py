@@ -6,11 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from radrefine.errors import MissingExtraError, RadrefineError, UsageError
 
-Backend = Literal["loky", "threading", "dask"]
 BACKENDS: Final = ("loky", "threading", "dask")
 
 _WATCH_SECONDS: Final = 0.5

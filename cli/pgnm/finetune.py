@@ -23,7 +23,7 @@ def finetune(
     **flags: Any,
 ) -> None:
     """Train the heated model on plain images; the result is the model to use."""
-    from pgnm.config import load_recipe
+    from pgnm.recipe_files import load_recipe
 
     settings = load_recipe(recipe, flags)  # a wrong flag is told before torch is loaded
     tell_idle(settings, flags, quiet=quiet or not is_first_process())

@@ -22,7 +22,7 @@ def pretrain(
     **flags: Any,
 ) -> None:
     """Train a classifier on images under a learned noise mask; the result is the heated model."""
-    from pgnm.config import load_recipe
+    from pgnm.recipe_files import load_recipe
 
     settings = load_recipe(recipe, flags)  # a wrong flag is told before torch is loaded
     tell_idle(settings, flags, quiet=quiet or not is_first_process())

@@ -52,10 +52,11 @@ def study(
 
     The training options below hold for every arm; an arm's own key=value is stronger.
     """
+    from pgnm.arms import plan_arms
     from pgnm.evaluate import choose_device
     from pgnm.hub import load_sets, locate_split
     from pgnm.probes import ProbeOptions
-    from pgnm.study import StudyOptions, plan_arms, run_study, whole_arms
+    from pgnm.study import StudyOptions, run_study, whole_arms
     from pgnm.study_probes import probe_arms
     from pgnm.study_report import check_baseline, check_failures, write_report
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor, nn
 
-from pgnm import checkpoints
+from pgnm import checkpoints, run_folder
 from pgnm.config import Recipe
 from pgnm.data import Loader, Split
 from pgnm.data.loader import derive_seed
@@ -114,7 +114,7 @@ def fit(job: Job, *, resume: bool | None = None) -> Summary:
         RunError: The state in the run folder belongs to another recipe or split, or another training writes there.
         KeyboardInterrupt: After the state was saved.
     """
-    with checkpoints.held(job.run) if job.devices.is_main else contextlib.nullcontext():
+    with run_folder.held(job.run) if job.devices.is_main else contextlib.nullcontext():
         return _fit(job, resume)
 
 
@@ -128,8 +128,8 @@ def _fit(job: Job, resume: bool | None) -> Summary:
     validate(stage.model, job.val, devices, batches=_SANITY_BATCHES)  # a fault here should not wait an epoch
     if devices.is_main:
         if position.is_fresh:
-            checkpoints.clear_earlier(job.run)
-        checkpoints.write_recipe(job.run, recipe, job.resolved)
+            run_folder.clear_earlier(job.run)
+        run_folder.write_recipe(job.run, recipe, job.resolved)
     guard = Guard(job.train.frame, job.run / checkpoints.STATE_FILE, devices.precision)
     tracker = open_tracker(recipe.track, job, resumed=resumed_at > 0)
     with interruptible() as interrupted, _forked_random(devices), tracker as track:
@@ -200,11 +200,11 @@ def _close_epoch(job: Job, position: Position, row: dict[str, Any]) -> None:
     if not job.devices.is_main:
         return
     if is_best or job.recipe.keep == "last":
-        checkpoints.clear_judgements(job.run)  # of the weights before, where a finished run is given more epochs
+        run_folder.clear_judgements(job.run)  # of the weights before, where a finished run is given more epochs
         checkpoints.save_classifier(job.run, job.stage.model, job.info)
         job.stage.save_extras(job.run)
         write_text(job.run / "README.md", model_card(job.recipe, job.info, job.split, row))
-    checkpoints.write_metrics(job.run, position.rows)
+    run_folder.write_metrics(job.run, position.rows)
 
 
 def _resume(job: Job, ema: Ema | None, resume: bool | None) -> Position:

@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from pgnm.checkpoints import PREDICTIONS_FILE, tell_unfinished
+from pgnm.checkpoints import PREDICTIONS_FILE
 from pgnm.data import Split
 from pgnm.errors import RunError, UsageError
 from pgnm.files import write_text
@@ -21,6 +21,7 @@ from pgnm.progress import Progress, ProgressCallback, ignore_progress
 from pgnm.report.mistakes import Mistake, top_confusions, worst_mistakes
 from pgnm.report.pictures import Picture, comparison, curves, evaluation_pictures, mask_pictures, overlays, thumbnail
 from pgnm.report.runs import RunView, find_images, read_runs
+from pgnm.run_folder import tell_unfinished
 
 PAGE: Final = "report.html"
 _EYEBROW: Final = '<p class="eyebrow">Run report</p>'  # in every page

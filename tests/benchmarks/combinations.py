@@ -13,9 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pgnm.config import Recipe, load_recipe
+from pgnm.config import Recipe
 from pgnm.errors import PgnmError
 from pgnm.pretrain import pretrain
+from pgnm.recipe_files import load_recipe
 
 AUGMENTS = ("none", "autoaugment", "randaugment", "augmix", "cutmix", "mixup", "cutmix+autoaugment")
 NOISES: dict[str, dict[str, object]] = {

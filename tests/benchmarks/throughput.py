@@ -32,13 +32,14 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from pgnm.config import Recipe, load_recipe
+from pgnm.config import Recipe
 from pgnm.data import build_loader, load_split
 from pgnm.engine import Updater, open_devices
 from pgnm.models import create_classifier
 from pgnm.noise import beta_log_prob, expand_mask, sample_beta
 from pgnm.policy import NoisePolicy, describe_policy
 from pgnm.pretrain import Pretraining
+from pgnm.recipe_files import load_recipe
 
 CLASSES, IMAGES = 12, 512
 Step = Callable[[], int]

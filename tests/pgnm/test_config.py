@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pgnm.config import Recipe, load_recipe, recipe_names
+from pgnm.config import Recipe
 from pgnm.errors import UsageError
+from pgnm.recipe_files import load_recipe, recipe_names
 
 
 def test_a_flag_beats_the_environment_beats_the_file(tmp_path: Path) -> None:

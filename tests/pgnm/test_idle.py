@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.pgnm import app
-from pgnm.config import PRETRAIN_ONLY, Recipe, load_recipe
+from pgnm.config import PRETRAIN_ONLY, Recipe
 from pgnm.finetune import finetune
 from pgnm.idle import idle_keys
+from pgnm.recipe_files import load_recipe
 
 FINETUNE = Recipe(stage="finetune", policy="none", model="test_resnet", size=16, epochs=1, workers=0, device="cpu")
 

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 from cli.pgnm import app
 from pgnm.apga.inference import save_overlays
-from pgnm.checkpoints import RunInfo, save_classifier, write_metrics
+from pgnm.checkpoints import RunInfo, save_classifier
 from pgnm.errors import RunError, SplitError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.models import create_classifier
 from pgnm.report import ReportSummary, build_report
 from pgnm.report.mistakes import top_confusions, worst_mistakes
 from pgnm.report.runs import find_images, name_runs, read_runs
+from pgnm.run_folder import write_metrics
 from tests.pages import faults, opened
 from tests.pgnm.conftest import CLASSES, write_split
 

@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from cli.pgnm import app
 from pgnm import study
+from pgnm.arms import plan_arms
 from pgnm.errors import TrainingError, UsageError
-from pgnm.study import StudyOptions, is_done, plan_arms, run_study, whole_arms
+from pgnm.study import StudyOptions, is_done, run_study, whole_arms
 from pgnm.study_report import check_failures, collect_runs, compare_arms, table_noises
 
 CLASSES = ("CT__head", "US__breast")

@@ -15,13 +15,15 @@ import yaml
 from safetensors.torch import load_file
 
 from pgnm import checkpoints
-from pgnm.checkpoints import held, load_classifier, load_policy
-from pgnm.config import Recipe, load_recipe
+from pgnm.checkpoints import load_classifier, load_policy
+from pgnm.config import Recipe
 from pgnm.errors import RunError, TrainingError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.finetune import finetune
 from pgnm.pretrain import pretrain
 from pgnm.progress import Progress
+from pgnm.recipe_files import load_recipe
+from pgnm.run_folder import held
 
 MakeSplit = Callable[..., Path]
 # The smallest network of timm's that has batch norm, so that a run takes a second.

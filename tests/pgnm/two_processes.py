@@ -10,9 +10,10 @@ from unittest import mock
 
 import torch
 
-from pgnm.config import Recipe, load_recipe
+from pgnm.config import Recipe
 from pgnm.pretrain import pretrain
 from pgnm.progress import Progress
+from pgnm.recipe_files import load_recipe
 
 
 def mean_of_beta(log_alpha: torch.Tensor, log_beta: torch.Tensor, **_: object) -> torch.Tensor:

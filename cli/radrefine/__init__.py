@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli._terminal import JsonErrors
 from cli.radrefine.audit import audit
 from cli.radrefine.bench import bench
 from cli.radrefine.clean import clean
@@ -18,6 +19,7 @@ from cli.radrefine.train_detector import train_detector
 
 app = typer.Typer(
     name="radrefine",
+    cls=JsonErrors,
     help="Turn a raw medical image collection into a refined, leak-free, published dataset.",
     no_args_is_help=True,
     add_completion=False,

@@ -1,6 +1,7 @@
 """What every command shares: errors in one sentence, exit codes, progress lines."""
 
 import errno
+import importlib
 import json
 import os
 import signal
@@ -169,3 +170,19 @@ def test_paths_in_hints_can_be_pasted() -> None:
 )
 def test_sizes_are_told_in_the_unit_that_shows_them(count: float, told: str) -> None:
     assert sized(count) == told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("radrefine", "clean", "--src", "x", "--jobs", "many"),
+        ("radrefine", "templates", "mine", "x", "--limit", "many"),
+        ("pgnm", "eval", "x", "--batch-size", "many"),
+    ],
+)
+def test_every_command_tells_machines_of_options_that_it_cannot_read(arguments: tuple[str, ...]) -> None:
+    command, *rest = arguments
+    done = CliRunner().invoke(importlib.import_module(f"cli.{command}").app, [*rest, "--json"])
+
+    told = json.loads(done.stdout)
+    assert done.exit_code == told["exit_code"] == 2 and rest[-2] in told["error"]

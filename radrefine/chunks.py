@@ -39,10 +39,9 @@ def clean_chunk(settings: Settings, tasks: list[Task]) -> list[Outcome]:
         OSError: The refined folder cannot be written, such as a full disk; whatever is wrong with an image is in its
             outcome instead.
     """
-    import cv2
+    from radrefine.threads import one_thread
 
-    cv2.setNumThreads(1)  # the workers are the parallelism; threads inside them only get in each other's way
-    with _beacon(settings.out) as beacon:
+    with one_thread(), _beacon(settings.out) as beacon:
         outcomes = []
         portion: list[_Opened] = []
         for task in tasks:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from radrefine.errors import MissingExtraError, RadrefineError, UsageError
+from radrefine.threads import one_thread
 
 BACKENDS: Final = ("loky", "threading", "dask")
 
@@ -48,7 +49,7 @@ def run_chunks(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     died: tuple[type[BaseException], ...] = (TerminatedWorkerError,)
-    with _prepared(backend, scheduler, jobs) as (options, more):
+    with one_thread(), _prepared(backend, scheduler, jobs) as (options, more):
         feed = _Feed(chunks)
         if backend == "loky":
             work = functools.partial(_work_for, os.getpid(), work)

@@ -59,8 +59,6 @@ def bench(
     import dataclasses
     import resource
 
-    import cv2
-
     from radrefine.artifacts.detect import DETECTORS, check_detector
     from radrefine.bench import BASELINES, composite_cases, folder_cases, refiner, run_bench
     from radrefine.bench.leak import measure_leak
@@ -79,7 +77,6 @@ def bench(
         raise UsageError("--magnify scales the images of --clean for composites; name such a folder, without --leak")
     own = "" if weights is None else str(weights.resolve())
     methods = {name: refiner(name, own) for name in detector or DETECTORS}  # type: ignore[arg-type]  # checked above
-    cv2.setNumThreads(1)
     if leak:
         pictures = [read_image(path) for folder in clean or () for path in list_images(folder)]
         with progress(quiet=quiet) as callback:

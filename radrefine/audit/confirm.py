@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from radrefine.audit.collection import IMAGES, MASKS
 from radrefine.audit.growing import GrowingTable
-from radrefine.audit.threads import in_threads
 from radrefine.errors import ImageError
 from radrefine.images import decode_image
 from radrefine.outputs import bounds_of, locked
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.records import Image
+from radrefine.threads import in_threads
 
 MIN_CORRELATION: Final = 0.97
 SIZE: Final = 96

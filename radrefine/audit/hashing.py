@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from radrefine.audit.collection import IMAGES
 from radrefine.audit.growing import GrowingTable
-from radrefine.audit.threads import in_threads
 from radrefine.errors import ImageError
 from radrefine.fingerprints import (
     THUMBNAIL_SIZE,
@@ -25,6 +24,7 @@ from radrefine.fingerprints import (
 from radrefine.images import decode_image
 from radrefine.outputs import bounds_of, locked
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
+from radrefine.threads import in_threads
 
 FINGERPRINTS: Final = "fingerprints.parquet"
 

@@ -15,6 +15,7 @@ from radrefine.inpaint import inpaint
 from radrefine.marks import MarkedImage, draw_marks
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
 from radrefine.records import Image
+from radrefine.threads import one_thread
 
 _QUANTILES: Final = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
 _HIGH: Final = (0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)
@@ -55,6 +56,7 @@ class LeakReport:
     true_mask: Auroc
 
 
+@one_thread()
 def measure_leak(
     backgrounds: Sequence[Image],
     removers: dict[str, Remover],

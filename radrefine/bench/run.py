@@ -14,6 +14,7 @@ from radrefine.bench.scores import CONTRASTS, ObjectCounts, PixelCounts, hole_fi
 from radrefine.images import decode_image, encode_png
 from radrefine.inpaint import Method, inpaint
 from radrefine.progress import Progress, ProgressCallback, ignore_progress
+from radrefine.threads import one_thread
 
 TOLERANCES = (1, 3)
 """Distances in px within which a found pixel and a true one agree."""
@@ -74,6 +75,7 @@ class BenchReport:
         }
 
 
+@one_thread()
 def run_bench(
     cases: Iterable[Case],
     methods: dict[str, Remover],

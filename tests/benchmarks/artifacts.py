@@ -30,6 +30,7 @@ from radrefine.images import decode_image, encode_png, list_images
 from radrefine.marks import MarkedImage, composite
 from radrefine.records import Image
 from radrefine.refine import RefineOptions, refine_image
+from radrefine.threads import one_thread
 from tests.benchmarks.fit_scorer import is_for_fitting
 
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0001)
@@ -101,9 +102,9 @@ def measure_field(options: argparse.Namespace) -> None:
         print(f"{name}: {(field & (truth > 0)).sum() / (field | (truth > 0)).sum():.3f}")
 
 
+@one_thread()
 def measure_steps(options: argparse.Namespace) -> None:
     """Print the processor time of each step, in units of decoding and encoding the image."""
-    cv2.setNumThreads(1)
     ratios: dict[str, list[float]] = {}
     for image in unseen(options.clean)[: options.count]:
         data = encode_png(image)

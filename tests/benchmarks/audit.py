@@ -30,6 +30,7 @@ from radrefine.fingerprints import perceptual_hash
 from radrefine.images import decode_image
 from radrefine.marks import draw_marks
 from radrefine.phantoms import PHANTOMS, make_phantom
+from radrefine.threads import one_thread
 from tests.radrefine.refined import unpack_refined, write_refined
 
 _PLANTED_SHARE = 0.02  # of all images, for each kind
@@ -149,13 +150,13 @@ def _collect(
             yield path, content
 
 
+@one_thread()
 def _time_hashes(folder: Path, paths: list[str]) -> dict[str, float]:
     """Time decoding and hashing per image on one thread: imagehash's phash and ours."""
     import imagehash
     from PIL import Image
 
     files = [folder / "images" / path for path in paths[:: max(1, len(paths) // _TIMED)]]
-    cv2.setNumThreads(1)
     started = time.perf_counter()
     for place in files:
         with Image.open(place) as image:

@@ -43,6 +43,7 @@ from radrefine.marks.clutter import add_flow
 from radrefine.records import Image, Mask
 from radrefine.refine import RefineOptions, refine_image
 from radrefine.texture import STRENGTH, fill_texture
+from radrefine.threads import one_thread
 
 MARKED = ("busi_artifact", "ddti_artifact", "screens")
 CLEAN = ("busi_clean", "ddti_clean", "hip_clean")
@@ -52,6 +53,11 @@ MISPLACED = "146_2.png"
 _TOGETHER = 8
 
 app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def _measured_on_one_core(context: typer.Context) -> None:
+    context.with_resource(one_thread())
 
 
 def data_folder() -> Path:
@@ -107,7 +113,6 @@ def real(
     sheet: Path | None = None,
 ) -> None:
     """Print what each detector does on marked and on clean real images."""
-    cv2.setNumThreads(1)
     methods = {name: refiner(name, weights) for name in detector or DETECTORS}  # type: ignore[arg-type]
     for folder in (*MARKED, *CLEAN):
         cases = list(real_cases(folder, half))
@@ -133,7 +138,6 @@ def real(
 @app.command()
 def speed(repeats: int = 3, weights: str = "") -> None:
     """Print the time of an image, decoding and encoding included, over a mix of marked and unmarked ones of 256 px."""
-    cv2.setNumThreads(1)
     started = time.perf_counter()
     MarkDetector(Path(weights) if weights else WEIGHTS)
     print(f"loading the weights: {1000 * (time.perf_counter() - started):.1f} ms")
@@ -191,7 +195,6 @@ def rims(clean: Annotated[list[str] | None, typer.Option()] = None, count: int =
     unknown = [name for name in clean or () if name not in CLEAN]
     if unknown:
         sys.exit(f"--clean must be one of {', '.join(CLEAN)}, got {unknown[0]}")
-    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / WEIGHTS.name
         plain.write_bytes(WEIGHTS.read_bytes())
@@ -210,7 +213,6 @@ def rims(clean: Annotated[list[str] | None, typer.Option()] = None, count: int =
 @app.command()
 def flow(count: int = 120) -> None:
     """Print how much of the colour flow drawn over clean images each detector takes for marks."""
-    cv2.setNumThreads(1)
     clean = [case.image for folder in CLEAN for case in real_cases(folder, "all")]
     for detector in DETECTORS:
         remover = refiner(detector, "")
@@ -228,7 +230,6 @@ def flow(count: int = 120) -> None:
 @app.command()
 def colours(count: int = 300) -> None:
     """Print how many pixels of grey tissue are left with a colour where coloured marks were, coded or not."""
-    cv2.setNumThreads(1)
     marked = true = ours = pictures = 0
     for case in composite_cases([data_folder() / name for name in CLEAN], count, 0):
         if case.image.ndim == 2 or case.clean is None or not (drawn := _tinted(case.image, case.clean)):
@@ -277,7 +278,6 @@ def fills(count: int = 240, *, found: bool = False) -> None:
     The true marks are filled, or with --found what the default detector finds. PSNR and SSIM are those inside the true
     marks. The classifier is that of `radrefine bench --leak`, trained on half of the backgrounds.
     """
-    cv2.setNumThreads(1)
     clean = [to_grey(case.image) for folder in CLEAN for case in real_cases(folder, "all")]
     ways: dict[str, Callable[[Image, Mask], Image]] = {}
     for strength in (0.0, STRENGTH, 1.0):

@@ -61,7 +61,7 @@ def complete_coloured(image: Image, logits: NDArray[np.float32], least: float) -
     strongest = cv2.dilate(colour, _NEARBY)
     ringing = (colour < _RINGING * cv2.dilate(colour, _BLOCK)) & (colour < _CREST * strongest)
     ink = np.asarray((inked > 0) & (colour >= _RIDGE * strongest) & ~ringing)
-    ink &= ~_thick(ink)
+    ink &= ~_thick(ink, colour)
     numbers = _patches(image, colour, ink)
     sizes = np.bincount(numbers.ravel()).astype(np.int32)
     found = logits > least
@@ -94,11 +94,12 @@ def _patches(image: Image, colour: NDArray[np.uint8], ink: Mask) -> NDArray[np.i
     return numbers
 
 
-def _thick(ink: Mask) -> Mask:
-    """Tell which pixels belong to something thick that is no bar of colours."""
+def _thick(ink: Mask, colour: NDArray[np.uint8]) -> Mask:
+    """Tell which pixels belong to something thick that may be flow: no bar of colours, and vivid somewhere."""
     thick = cv2.morphologyEx(ink.view(np.uint8), cv2.MORPH_OPEN, _THICK)
     numbers, boxes, _ = number_parts(np.asarray(thick, np.uint8))
-    wanted = ~are_bars(boxes)
+    vivid = np.bincount(numbers[colour >= VIVID], minlength=len(boxes)) > 0
+    wanted = vivid & ~are_bars(boxes)
     wanted[0] = False
     return np.asarray(wanted[numbers])
 

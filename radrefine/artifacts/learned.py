@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radrefine.artifacts.arrows import complete_arrows
 from radrefine.artifacts.coloured import complete_coloured
 from radrefine.artifacts.engines import open_network
 from radrefine.artifacts.even import EvenAreas, add_bars
@@ -25,6 +26,7 @@ from radrefine.artifacts.response import without_equal_colours
 from radrefine.artifacts.rims import RimNetwork
 from radrefine.artifacts.rulers import complete_rulers
 from radrefine.artifacts.straight import complete_straight
+from radrefine.artifacts.strokes import complete_strokes
 from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, likely_pixels
 from radrefine.artifacts.vivid import complete_vivid
 from radrefine.errors import UsageError
@@ -45,6 +47,7 @@ _MAGNIFIED_SIDE: Final = 512
 # The network halves the resolution four times.
 _MULTIPLE: Final = 16
 _BLOCK: Final = 2
+_ARROW: Final = "arrow"
 
 
 class Sight(NamedTuple):
@@ -107,7 +110,8 @@ class MarkDetector:
     def look(self, image: Image, areas: EvenAreas | None = None, sight: Sight | None = None) -> Verdict:
         """Return what the network says of a picture, with what it is unsure of completed, and flow left.
 
-        Completed are even areas, coloured lines, rulers, straight lines, rims and white ink, in this order.
+        Completed are even areas, coloured lines, rulers, straight lines, bright strokes, arrows, rims and white ink, in
+        this order.
 
         Args:
             image: (H, W) or (H, W, 3) RGB, uint8.
@@ -128,11 +132,16 @@ class MarkDetector:
         least = self.settings.least_logit
         logits = (areas or EvenAreas(image)).complete(logits, least)
         logits = complete_rulers(complete_coloured(image, logits, least), least)
-        logits = complete_straight(image, logits, least)
+        logits = complete_strokes(image, complete_straight(image, logits, least), least)
+        logits, arrows = complete_arrows(image, logits, least)
         if self.rims is not None:
             logits = self.rims.settle(image, logits, least)
         logits = leave_flow(image, complete_vivid(image, logits, least), least)
-        return Verdict(logits, coarse, marks.shape[1] * _BLOCK / coarse.shape[0] / scale)
+        step = marks.shape[1] * _BLOCK / coarse.shape[0] / scale
+        if _ARROW in self.settings.kinds:
+            rows, columns = (places / step for places in np.nonzero(arrows))
+            coarse[rows.astype(np.intp), columns.astype(np.intp)] = self.settings.kinds.index(_ARROW)
+        return Verdict(logits, coarse, step)
 
 
 def see_marks(images: Sequence[Image], weights: str = "", engine: str = "opencv") -> list[Sight]:

@@ -61,6 +61,16 @@ def test_coded_ink_is_taken_with_little_around_it(quality: int, stray: float) ->
     assert (taken & ~near).sum() <= stray * taken.sum()
 
 
+def test_thick_ink_is_taken_where_it_is_too_pale_for_flow() -> None:
+    for colour, taken_whole in (((150, 150, 120), True), ((220, 60, 40), False)):
+        image = _picture()
+        ink = np.zeros(image.shape[:2], np.uint8)
+        cv2.circle(ink, (80, 80), 9, 1, -1)
+        image[ink > 0] = colour
+        taken = complete_coloured(image, np.full(ink.shape, -6.0, np.float32), _LEAST) > _LEAST
+        np.testing.assert_array_equal(taken, (ink > 0) & taken_whole)
+
+
 def test_faint_ink_beside_flow_stays() -> None:
     image, frame = _framed()
     nothing = np.full(frame.shape, -6.0, np.float32)

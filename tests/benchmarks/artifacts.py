@@ -140,10 +140,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     measures = {"scores": measure_scores, "residual": measure_residual, "field": measure_field, "steps": measure_steps}
     parser.add_argument("measure", choices=measures)
-    parser.add_argument("--clean", type=Path, nargs="+", default=[])
+    parser.add_argument("--clean", type=Path, nargs="+", action="extend", default=[])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--count", type=int, default=200)
     options = parser.parse_args()
+    if options.measure == "field" and options.data is None:
+        parser.error("field needs --data, the folder that holds screens/ and screens_roi.json")
+    if options.measure != "field" and not unseen(options.clean):
+        parser.error(f"{options.measure} needs --clean, folders of clean images")
     measures[options.measure](options)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from radrefine.artifacts.bank import load_templates
-from radrefine.artifacts.learned import MarkDetector
+from radrefine.artifacts.classical.bank import load_templates
+from radrefine.artifacts.learned.detector import MarkDetector
 from radrefine.catalog import Catalog, Entry, open_source
 from radrefine.clean_options import CleanOptions, CleanSummary
 from radrefine.cleaning import CleanRun

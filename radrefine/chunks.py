@@ -20,7 +20,7 @@ from radrefine.records import Image
 from radrefine.work import Outcome, Settings, Task, failed, outcome_of
 
 if TYPE_CHECKING:
-    from radrefine.artifacts.learned import Sight
+    from radrefine.artifacts.learned.detector import Sight
 
 # What stops the whole run rather than one image: going on would only repeat it a million times.
 _FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE)
@@ -112,7 +112,7 @@ def _finish_all(settings: Settings, portion: list[_Opened], beacon: int) -> Iter
     started = time.perf_counter()
     sights: dict[str, Sight] = {}
     if settings.sees_together:
-        from radrefine.artifacts.learned import see_marks
+        from radrefine.artifacts.learned.detector import see_marks
         from radrefine.refine import shows_something
 
         shown = {one.task.path: one.image for one in portion if one.image is not None and shows_something(one.image)}

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from radrefine.areas import grown
-from radrefine.artifacts.response import channel_range
+from radrefine.artifacts.colours import channel_range
 from radrefine.records import Image, Mask
 
 # Channels differ this much where there is any colour, by this much where one sees it, by that much in ink and flow.

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 
 from radrefine.areas import window
+from radrefine.artifacts.colours import without_equal_colours
 from radrefine.artifacts.detect import Detector, check_detector, detect_marks
-from radrefine.artifacts.engines import Engine, check_engine
-from radrefine.artifacts.find import Detection
-from radrefine.artifacts.learned import Sight
+from radrefine.artifacts.detection import Detection
+from radrefine.artifacts.learned.detector import Sight
+from radrefine.artifacts.learned.engines import Engine, check_engine
 from radrefine.artifacts.outliers import residual_score
-from radrefine.artifacts.response import without_equal_colours
 from radrefine.errors import UsageError
 from radrefine.fringe import spread_colour
 from radrefine.inpaint import Method, check_fill, inpaint
@@ -39,7 +39,7 @@ class RefineOptions:
         detector: What finds the marks.
         weights: ONNX file of the learned detector; the one that comes with the package where empty.
         keep: Kinds of marks to leave in place.
-        templates: Folder of templates to look for beside; see `radrefine.artifacts.bank.load_templates`.
+        templates: Folder of templates to look for beside; see `radrefine.artifacts.classical.bank.load_templates`.
         engine: What runs the network of the learned detector; results differ by rounding alone.
     """
 

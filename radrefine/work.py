@@ -125,13 +125,13 @@ def refine_recipe(options: RefineOptions) -> str:
     """Return a short name for what shapes every refined image: options, weights, templates, versions."""
     parts = {"options": dataclasses.asdict(options), **versions()}
     if options.detector != "classical":
-        from radrefine.artifacts.learned import weights_hash
+        from radrefine.artifacts.learned.detector import weights_hash
 
         parts["weights"] = weights_hash(options.weights)
         if options.engine == "torch":
             parts["torch"] = metadata.version("torch")
     if options.templates:
-        from radrefine.artifacts.bank import templates_hash
+        from radrefine.artifacts.classical.bank import templates_hash
 
         parts["templates"] = templates_hash(Path(options.templates))
     del parts["python"]

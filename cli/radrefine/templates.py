@@ -28,7 +28,7 @@ def mine(
     as_json: Json = False,
 ) -> None:
     """Propose templates: bright shapes that repeat from image to image. Look at the sheet and delete what is tissue."""
-    from radrefine.artifacts.mine import mine_templates
+    from radrefine.artifacts.classical.mine import mine_templates
 
     with progress(quiet=quiet) as callback:
         paths = mine_templates(

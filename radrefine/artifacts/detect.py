@@ -5,8 +5,9 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from radrefine.artifacts.find import Detection, find_artifacts, find_templates
-from radrefine.artifacts.learned import Sight, find_learned
+from radrefine.artifacts.classical.find import find_artifacts, find_templates
+from radrefine.artifacts.detection import Detection
+from radrefine.artifacts.learned.detector import Sight, find_learned
 from radrefine.errors import UsageError
 from radrefine.records import Finding, Image, Mask
 

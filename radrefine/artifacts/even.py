@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.areas import boxes_of, number_parts
+from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.completion import found_level, partly_found
-from radrefine.artifacts.response import to_grey
 from radrefine.records import Finding, Image, Mask
 
 # Coding and shading leave ink a few grey levels between neighbours, and fewer along a row: magnified tissue changes as

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.areas import number_parts
-from radrefine.artifacts.response import channel_range
+from radrefine.artifacts.colours import channel_range
 from radrefine.records import Image, Mask
 
 # Flow differs this much between its strongest and its weakest channel, which has at most this share of the strongest.

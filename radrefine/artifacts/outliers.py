@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.areas import grown
-from radrefine.artifacts.response import measure_thin
+from radrefine.artifacts.classical.response import measure_thin
 from radrefine.records import Image, Mask
 
 # So many px around a mark are its soft rim. Of those that lie nearest to what was replaced the ones count that still

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.areas import grown
+from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.detect import Detector
-from radrefine.artifacts.response import to_grey
 from radrefine.inpaint import inpaint
 from radrefine.records import Image, Mask
 from radrefine.refine import RefineOptions, refine_image

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.artifacts.response import to_grey
+from radrefine.artifacts.colours import to_grey
 from radrefine.bench.baselines import Remover
 from radrefine.errors import UsageError
 from radrefine.inpaint import inpaint

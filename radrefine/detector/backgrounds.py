@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.areas import grown
-from radrefine.artifacts.response import to_grey
+from radrefine.artifacts.colours import to_grey
 from radrefine.errors import UsageError
 from radrefine.images import list_images, read_image
 from radrefine.inpaint import inpaint

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from radrefine.areas import grown
-from radrefine.artifacts.learned import MarkDetector
-from radrefine.artifacts.rims import FEATURES, Layer, RimNetwork, rim_pixels
-from radrefine.artifacts.verdict import DetectorSettings, Verdict, group_marks, score_features, separate_marks
+from radrefine.artifacts.learned.detector import MarkDetector
+from radrefine.artifacts.learned.rims import FEATURES, Layer, RimNetwork, rim_pixels
+from radrefine.artifacts.learned.verdict import DetectorSettings, Verdict, group_marks, score_features, separate_marks
 from radrefine.bench.scores import ObjectCounts, PixelCounts
 from radrefine.detector.backgrounds import Backgrounds
 from radrefine.detector.dataset import draw_composite

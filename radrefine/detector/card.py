@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from radrefine.artifacts.learned import MAGNIFY, MAX_SIDE, MarkDetector
-from radrefine.artifacts.network import MarkNetwork, count_parameters
-from radrefine.artifacts.verdict import DetectorSettings
+from radrefine.artifacts.learned.detector import MAGNIFY, MAX_SIDE, MarkDetector
+from radrefine.artifacts.learned.network import MarkNetwork, count_parameters
+from radrefine.artifacts.learned.verdict import DetectorSettings
 from radrefine.detector.calibration import Figures, calibrate, fit_rims, measure
 from radrefine.detector.export import check_export, to_onnx
 from radrefine.detector.options import TrainOptions

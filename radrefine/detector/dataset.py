@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from radrefine.artifacts.learned import MAGNIFY
+from radrefine.artifacts.learned.detector import MAGNIFY
 from radrefine.detector.backgrounds import Backgrounds
 from radrefine.marks import MarkedImage, add_clutter, composite, jpeg_coded
 from radrefine.records import Image, Mask

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from radrefine.artifacts.network import BLOCK, fold_norms
+from radrefine.artifacts.learned.network import BLOCK, fold_norms
 from radrefine.detector import onnx_file
 from radrefine.errors import RadrefineError
 

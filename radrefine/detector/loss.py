@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from radrefine.artifacts.network import KIND_STEP
+from radrefine.artifacts.learned.network import KIND_STEP
 
 # Most pixels are easy and their mean is small beside the overlap, which is one number for the whole batch.
 _ENTROPY_WEIGHT: Final = 5.0

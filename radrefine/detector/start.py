@@ -8,9 +8,9 @@ import cv2
 import torch
 from torch import Tensor, nn
 
-from radrefine.artifacts.engines import read_convolutions
-from radrefine.artifacts.learned import WEIGHTS
-from radrefine.artifacts.network import MarkNetwork, to_blocks
+from radrefine.artifacts.learned.detector import WEIGHTS
+from radrefine.artifacts.learned.engines import read_convolutions
+from radrefine.artifacts.learned.network import MarkNetwork, to_blocks
 from radrefine.detector.state import STATE_FILE, TrainingState, read_checkpoint
 from radrefine.errors import UsageError
 

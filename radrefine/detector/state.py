@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
-from radrefine.artifacts.network import MarkNetwork
+from radrefine.artifacts.learned.network import MarkNetwork
 from radrefine.detector.options import TrainOptions
 from radrefine.errors import UsageError
 from radrefine.files import atomic_path

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from radrefine.artifacts.network import MarkNetwork, to_blocks, to_pixels
+from radrefine.artifacts.learned.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector.backgrounds import Backgrounds, load_backgrounds
 from radrefine.detector.dataset import Composites, Sample
 from radrefine.detector.loss import mark_loss

@@ -20,12 +20,13 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from radrefine.areas import grown, window
+from radrefine.artifacts.classical.find import find_artifacts
+from radrefine.artifacts.classical.regions import find_regions
+from radrefine.artifacts.classical.response import measure_response
+from radrefine.artifacts.classical.roi import find_field
+from radrefine.artifacts.classical.scorer import load_scorer
+from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.detect import DETECTORS
-from radrefine.artifacts.find import find_artifacts
-from radrefine.artifacts.regions import find_regions
-from radrefine.artifacts.response import measure_response, to_grey
-from radrefine.artifacts.roi import find_field
-from radrefine.artifacts.scorer import load_scorer
 from radrefine.images import decode_image, encode_png, list_images
 from radrefine.marks import MarkedImage, composite
 from radrefine.records import Image

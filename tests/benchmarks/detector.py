@@ -32,9 +32,9 @@ import numpy as np
 import typer
 
 from radrefine.areas import grown, window
+from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.detect import DETECTORS, detect_marks
-from radrefine.artifacts.learned import WEIGHTS, MarkDetector, see_marks
-from radrefine.artifacts.response import to_grey
+from radrefine.artifacts.learned.detector import WEIGHTS, MarkDetector, see_marks
 from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_bench
 from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
 from radrefine.bench.scores import hole_fidelity

@@ -1,4 +1,4 @@
-"""Fit the scorer of the classical detector: the file radrefine/artifacts/scorer.json.
+"""Fit the scorer of the classical detector: the file radrefine/artifacts/classical/scorer.json.
 
     python tests/benchmarks/fit_scorer.py --data SHARED/data/artifacts [--composites 1000] [--out scorer.json]
 
@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radrefine.areas import grown
-from radrefine.artifacts.fit import Example, fit_calibration, fit_scorer
-from radrefine.artifacts.regions import find_regions
-from radrefine.artifacts.response import measure_response, to_grey
-from radrefine.artifacts.roi import find_field
-from radrefine.artifacts.scorer import CLASSES, WEIGHTS, load_scorer
-from radrefine.artifacts.select import draw_group, group_regions, select_regions
+from radrefine.artifacts.classical.fit import Example, fit_calibration, fit_scorer
+from radrefine.artifacts.classical.regions import find_regions
+from radrefine.artifacts.classical.response import measure_response
+from radrefine.artifacts.classical.roi import find_field
+from radrefine.artifacts.classical.scorer import CLASSES, WEIGHTS, load_scorer
+from radrefine.artifacts.classical.select import draw_group, group_regions, select_regions
+from radrefine.artifacts.colours import to_grey
 from radrefine.images import decode_image
 from radrefine.inpaint import inpaint
 from radrefine.marks import composite

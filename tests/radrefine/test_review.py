@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radrefine.artifacts.find import Detection
+from radrefine.artifacts.detection import Detection
 from radrefine.batch import CleanOptions, clean_collection
 from radrefine.errors import UsageError
 from radrefine.records import Finding, Image

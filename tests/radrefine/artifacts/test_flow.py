@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from radrefine.artifacts.find import Detection, find_artifacts
+from radrefine.artifacts.classical.find import find_artifacts
+from radrefine.artifacts.detection import Detection
 from radrefine.artifacts.flow import leave_flow
-from radrefine.artifacts.learned import find_learned
+from radrefine.artifacts.learned.detector import find_learned
 from radrefine.marks.clutter import add_flow
 from radrefine.phantoms import make_phantom
 from radrefine.records import Image

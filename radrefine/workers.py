@@ -49,7 +49,7 @@ def run_chunks(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     died: tuple[type[BaseException], ...] = (TerminatedWorkerError,)
-    with one_thread(), _prepared(backend, scheduler, jobs) as (options, more):
+    with _prepared(backend, scheduler, jobs) as (options, more):
         feed = _Feed(chunks)
         if backend == "loky":
             work = functools.partial(_work_for, os.getpid(), work)
@@ -123,7 +123,8 @@ def _prepared(
     """Yield joblib's options for a backend, and the errors by which it tells that a worker died."""
     check_backend(backend, scheduler)
     if backend == "threading":
-        yield {"n_jobs": jobs, "backend": "threading"}, ()
+        with one_thread():
+            yield {"n_jobs": jobs, "backend": "threading"}, ()
         return
     from joblib import parallel_config
 

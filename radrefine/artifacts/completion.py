@@ -1,16 +1,9 @@
-"""Take areas whole of which a part was found; and tell ink from echoes by how it stands out."""
+"""Take areas whole of which a part was found."""
 
-from typing import Final
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.records import Image, Mask
-
-_NEXT: Final = np.ones((3, 3), np.uint8)
-_ASIDE: Final = np.ones((5, 5), np.uint8)
-_AROUND: Final = 0.9
+from radrefine.records import Mask
 
 
 def partly_found(numbers: NDArray[np.int32], sizes: NDArray[np.int32], found: Mask, share: float) -> Mask:
@@ -49,28 +42,3 @@ def found_level(
     covered = np.bincount(inside, minlength=len(areas))
     mean = np.bincount(inside, logits[found], minlength=len(areas)) / np.maximum(covered, 1)
     return np.where(areas, mean, -np.inf).astype(np.float32)[numbers]
-
-
-def clearance(grey: Image, ink: Mask, shape: Mask, own: Mask | None = None) -> float:
-    """Return by how many grey levels ink is brighter than nine tenths of what lies two pixels off the rim of a shape.
-
-    Speckle fades at its rim, ink ends.
-
-    Args:
-        grey: (H, W) uint8, with 2 px around the shape where the picture has them.
-        ink: (H, W) bool, whose median is compared.
-        shape: (H, W) bool, that with what it encloses, say.
-        own: (H, W) bool, what beside the shape is left out of the comparison.
-
-    Returns:
-        -255 to 255; 0 where nothing lies around it.
-    """
-    solid = shape.view(np.uint8)
-    around = cv2.dilate(solid, _ASIDE) > cv2.dilate(solid, _NEXT)
-    if own is not None:
-        around &= ~own
-    if not around.any():
-        return 0.0
-    # Not quite the quantiles of NumPy, which take ten times as long.
-    inside, outside = np.sort(grey[ink]), np.sort(grey[around])
-    return float(inside[len(inside) // 2]) - float(outside[int(_AROUND * (len(outside) - 1))])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from radrefine.areas import grown, number_parts, window
 from radrefine.artifacts.colours import to_grey
-from radrefine.artifacts.completion import clearance
+from radrefine.artifacts.learned.clearance import clearance
 from radrefine.records import Image, Mask
 
 # What the network gives less than this is not looked at: it is next to certain then that there is no ink.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from radrefine.areas import number_parts, window
 from radrefine.artifacts.colours import to_grey
-from radrefine.artifacts.completion import clearance
+from radrefine.artifacts.learned.clearance import clearance
 from radrefine.records import Image, Mask
 
 # Strokes are at least this bright, and this large, px.

@@ -17,6 +17,12 @@ def grown(mask: Mask, margin: int) -> Mask:
     return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)).view(np.bool_))
 
 
+def filled(shape: Mask | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an (H, W) shape with all that it encloses, 0 or 1."""
+    outline, _ = cv2.findContours(shape.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros(shape.shape, np.uint8), outline, -1, 1, -1), np.uint8)
+
+
 def number_parts(mask: Mask | NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
     """Number the parts of a mask; pixels that touch at a corner are of one part.
 

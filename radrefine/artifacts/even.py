@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.areas import boxes_of, number_parts
+from radrefine.areas import boxes_of, filled, number_parts
 from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.completion import found_level, partly_found
 from radrefine.records import Finding, Image, Mask
@@ -101,7 +101,7 @@ class EvenAreas:
         likely[0] = False
         for number in np.flatnonzero(likely).tolist():
             grey, own = self._patch(number)
-            whole = _filled(own)
+            whole = filled(own)
             if whole.sum() < _BOX * own.size or not _is_plain(grey, own) or _holds_much(own, whole):
                 continue
             # The gradient took the outermost pixels of the box.
@@ -140,11 +140,6 @@ def _within(inner: Finding, outer: Finding) -> bool:
     right, bottom = outer.x + outer.width, outer.y + outer.height
     across = outer.x <= inner.x and inner.x + inner.width <= right
     return across and outer.y <= inner.y and inner.y + inner.height <= bottom
-
-
-def _filled(own: Mask) -> NDArray[np.uint8]:
-    outline, _ = cv2.findContours(own.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(np.zeros(own.shape, np.uint8), outline, -1, 1, -1), np.uint8)
 
 
 def _holds_much(own: Mask, whole: NDArray[np.uint8]) -> bool:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radrefine.areas import grown, number_parts, window
+from radrefine.areas import filled, grown, number_parts, window
 from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.learned.clearance import clearance
 from radrefine.records import Image, Mask
@@ -105,23 +105,18 @@ def _add_arrow(grey: Image, row: int, column: int, arrows: Mask) -> None:
             return
         place = window(box, _RIM)
         ink = flooded[1:-1, 1:-1][place]
-        whole = _filled(ink)
+        whole = filled(ink)  # a hollow arrow has the outline of a solid one
         enclosed = cv2.countNonZero(whole)
         if enclosed < _SMALLEST or not _SPARSE <= enclosed / (box[2] * box[3]) <= _DENSE:
             continue
-        clear = min(clearance(seen[place], ink > 0, whole > 0), _CLEAREST) / _WEIGHT
-        if clear < _CLEAR / _WEIGHT or 1 + clear < best:
+        clear = clearance(seen[place], ink > 0, whole > 0)
+        if clear < _CLEAR:
             continue
         likeness = _likeness(whole)
-        if likeness >= (_ALIKE if enclosed >= _SMALL else _ALIKE_SMALL) and likeness + clear >= best:
-            best = likeness + clear
+        together = likeness + min(clear, _CLEAREST) / _WEIGHT
+        if likeness >= (_ALIKE if enclosed >= _SMALL else _ALIKE_SMALL) and together >= best:
+            best = together
             arrows[near][place] |= cv2.dilate(ink, _NEXT) > 0
-
-
-def _filled(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a shape with what it encloses, 0 or 1: a hollow arrow has the outline of a solid one."""
-    outline, _ = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(np.zeros_like(ink), outline, -1, 1, -1), np.uint8)
 
 
 def _likeness(whole: NDArray[np.uint8]) -> float:

@@ -3,6 +3,7 @@
     python tests/benchmarks/detector.py real [--half report] [--weights FILE] [--sheet FILE]
     python tests/benchmarks/detector.py speed
     python tests/benchmarks/detector.py rims [--clean FOLDER]... [--count 300]
+    python tests/benchmarks/detector.py completions [--clean FOLDER]... [--count 300] [--seed 0]
     python tests/benchmarks/detector.py flow [--count 120]
     python tests/benchmarks/detector.py colours [--count 300]
     python tests/benchmarks/detector.py shrunk
@@ -14,6 +15,7 @@ sure of keeps its rims, without which thin ticks of the full screens were lost, 
 letters too large for the network are taken whole, and how much like an arrow a shape must be to be one.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +28,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -34,6 +37,7 @@ import typer
 from radrefine.areas import grown, window
 from radrefine.artifacts.colours import to_grey
 from radrefine.artifacts.detect import DETECTORS, detect_marks
+from radrefine.artifacts.learned import coloured
 from radrefine.artifacts.learned.detector import WEIGHTS, MarkDetector, see_marks
 from radrefine.bench import Case, composite_cases, folder_cases, refiner, run_bench
 from radrefine.bench.leak import draw_pairs, tell_apart, texture_features
@@ -193,22 +197,76 @@ def _median_ms(coded: list[bytes], repeats: int, work: Callable[[Image], Image])
 @app.command()
 def rims(clean: Annotated[list[str] | None, typer.Option()] = None, count: int = 300) -> None:
     """Print what deciding anew about the rims of marks changes on composites over clean images, and what it costs."""
-    unknown = [name for name in clean or () if name not in CLEAN]
-    if unknown:
-        sys.exit(f"--clean must be one of {', '.join(CLEAN)}, got {unknown[0]}")
+    folders = [data_folder() / name for name in _known(clean)]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / WEIGHTS.name
         plain.write_bytes(WEIGHTS.read_bytes())
         settings = json.loads(WEIGHTS.with_suffix(".json").read_text())
         plain.with_suffix(".json").write_text(json.dumps({**settings, "rims": []}))
         methods = {"rims as drawn": refiner("learned", str(plain)), "decided anew": refiner("learned")}
-        cases = composite_cases([data_folder() / name for name in clean or CLEAN], count, 0)
+        cases = composite_cases(folders, count, 0)
         for report in run_bench(cases, methods)[: len(methods)]:
             row = report.to_row()
             print(
                 f"{report.method:14} objects {row['objects']:.3f} recall {row['recall_1px']:.3f} "
                 f"precision {row['precision_1px']:.3f} PSNR {row['psnr']:.2f} dB  {row['ms']:.1f} ms"
             )
+
+
+@app.command()
+def completions(clean: Annotated[list[str] | None, typer.Option()] = None, count: int = 300, seed: int = 0) -> None:
+    """Print what the rules that complete the network's marks change: each left out, and all, on composites and marks.
+
+    The real marks are those of the half "report".
+    """
+    folders = [data_folder() / name for name in _known(clean)]
+    ways = {"all": (), **{f"without {name}": (name,) for name in _COMPLETIONS}, "without any": tuple(_COMPLETIONS)}
+    methods = {name: partial(_refine_without, left_out) for name, left_out in ways.items()}
+    judged = {"composites": composite_cases(folders, count, seed)}
+    judged |= {name: real_cases(name, "report") for name in MARKED}
+    for title, cases in judged.items():
+        for report in run_bench(cases, methods)[: len(methods)]:
+            row = report.to_row()
+            print(
+                f"{title:14} {report.method:22} objects {row['objects']:.3f} recall {row['recall_1px']:.3f} "
+                f"precision {row['precision_1px']:.3f} arrows {row['kinds'].get('arrow')}  {row['ms']:.1f} ms"
+            )
+
+
+def _without_arrows(image: Image, logits: np.ndarray, least: float) -> tuple[np.ndarray, Mask]:
+    return logits, np.zeros(logits.shape, bool)
+
+
+def _without_strokes(image: Image, logits: np.ndarray, least: float) -> np.ndarray:
+    return logits
+
+
+def _thick_of_any_colour(ink: Mask, colour: np.ndarray, thick: Callable[..., Mask] = coloured._thick) -> Mask:
+    return thick(ink, np.full_like(colour, 255))
+
+
+_COMPLETIONS = {
+    "arrows": ("detector.complete_arrows", _without_arrows),
+    "large letters": ("detector.complete_strokes", _without_strokes),
+    "thick pale ink": ("coloured._thick", _thick_of_any_colour),
+}
+
+
+def _refine_without(left_out: tuple[str, ...], image: Image) -> tuple[Mask, Image]:
+    with contextlib.ExitStack() as patches:
+        for name in left_out:
+            function, stand_in = _COMPLETIONS[name]
+            patches.enter_context(mock.patch(f"radrefine.artifacts.learned.{function}", stand_in))
+        refined = refine_image(image)
+    return refined.mask, refined.image
+
+
+def _known(clean: list[str] | None) -> list[str]:
+    """Return the folders of clean images to use, or end with a message."""
+    unknown = [name for name in clean or () if name not in CLEAN]
+    if unknown:
+        sys.exit(f"--clean must be one of {', '.join(CLEAN)}, got {unknown[0]}")
+    return clean or list(CLEAN)
 
 
 @app.command()

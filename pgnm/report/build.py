@@ -12,15 +12,15 @@ import jinja2
 import pandas as pd
 import yaml
 
-from pgnm.checkpoints import PREDICTIONS_FILE
 from pgnm.data import Split
 from pgnm.errors import RunError, UsageError
 from pgnm.files import write_text
 from pgnm.metrics import METRICS
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
+from pgnm.report.differences import Difference, differences
 from pgnm.report.mistakes import Mistake, top_confusions, worst_mistakes
 from pgnm.report.pictures import Picture, comparison, curves, evaluation_pictures, mask_pictures, overlays, thumbnail
-from pgnm.report.runs import RunView, find_images, read_runs
+from pgnm.report.runs import RunView, find_images, read_predictions, read_runs
 from pgnm.run_folder import tell_unfinished
 
 PAGE: Final = "report.html"
@@ -34,17 +34,18 @@ _OVERLAYS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class ReportSummary:
-    """What was built: the page to open, and what it lacks, in sentences."""
+    """What was built: the page to open, what it lacks, in sentences, and how the runs differ from the baseline."""
 
     page: Path
     notes: list[str]
+    differences: list[Difference]
 
 
 @dataclass(slots=True)
 class _Cell:
     text: str
     interval: str = ""
-    best: bool = False
+    bold: bool = False
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class _Section:
     masks: list[Picture] = field(default_factory=list)
     overlays: list[str] = field(default_factory=list)
     comparison: Picture | None = None
+    differences: list[Difference] = field(default_factory=list)
     recipe: str = ""
 
 
@@ -77,9 +79,9 @@ def build_report(
     Args:
         runs: Run folders of pretrained or finetuned models.
         out: The HTML file; by default `report.html` in the first run.
-        baseline: A run to compare the others with, class by class; need not be among `runs`.
+        baseline: A run to compare the others with, as a whole and class by class; need not be among `runs`.
         split: Where the images are; by default the split that the runs name.
-        seed: Seed of the masks and of the choice of images under them.
+        seed: Seed of the masks, of the choice of images under them, and of the resampling.
         progress: Hears how many runs are done.
 
     Raises:
@@ -105,14 +107,14 @@ def build_report(
             images = find_images(view, split)
             sections.append(_describe(view, against, images, work, seed))
             notes += _missing(view, images)
-            if against is not None and view is not against and view.main and sections[-1].comparison is None:
+            if against is not None and view is not against and view.main and not sections[-1].differences:
                 notes.append(
                     f"{view.name} and the baseline {against.name} share no evaluation of the same input, images "
                     "and classes, so they are not compared; judge both alike with pgnm eval"
                 )
             progress(Progress("runs", done, len(views)))
     write_text(out, _render(views, sections, drawn, against, notes))
-    return ReportSummary(out, notes)
+    return ReportSummary(out, notes, [one for section in sections for one in section.differences])
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -143,10 +145,11 @@ def _describe(run: RunView, baseline: RunView | None, images: Split | None, work
         return section
     if baseline is not None and baseline is not run:
         section.comparison = comparison(run, baseline, work)
+        section.differences = differences(run, baseline, images, seed)
     section.pictures = list(evaluation_pictures(run, work))
     section.classes = run.per_class(run.main).sort_values(["f1", "label"]).to_dict("records")
     section.confusions = top_confusions(run.confusion(run.main), run.info.class_names, _CONFUSIONS).to_dict("records")
-    worst = worst_mistakes(run.folder / "eval" / run.main / PREDICTIONS_FILE, run.info.class_names, _MISTAKES)
+    worst = worst_mistakes(*read_predictions(run, run.main), run.info.class_names, _MISTAKES)
     section.mistakes = [
         (mistake, None if images is None else thumbnail(images.root / mistake.path)) for mistake in worst
     ]
@@ -166,7 +169,7 @@ def _table(runs: Sequence[RunView], *, rivals: bool) -> list[tuple[str, str, dic
             continue
         best = min(known) if column in _LOWER_IS_BETTER else max(known)
         for (_, _, _, cells), value in zip(table, values, strict=True):
-            cells[column].best = value == best
+            cells[column].bold = value == best
     return table
 
 
@@ -175,6 +178,24 @@ def _cell(summary: dict[str, Any], column: str) -> _Cell:
     bounds = ((summary.get("intervals") or {}).get("bounds") or {}).get(column)
     interval = "" if not bounds or None in bounds else f"{_number(bounds[0])} to {_number(bounds[1])}"
     return _Cell(_number(value), interval)
+
+
+def _difference_cells(difference: Difference) -> dict[str, _Cell]:
+    """Return a cell per metric, marked where the interval leaves 0 out."""
+    cells = {}
+    for metric in METRICS:
+        bounds = difference.intervals.bounds.get(metric)
+        interval = "" if bounds is None else f"{_signed(bounds[0])} to {_signed(bounds[1])}"
+        cells[metric] = _Cell(_signed(difference.values.get(metric)), interval, difference.is_sure(metric))
+    return cells
+
+
+def _signed(value: float | None) -> str:
+    """Return a difference with its sign and three digits; 0 has none."""
+    if value is None or math.isnan(value):
+        return "–"
+    text = _number(abs(value))
+    return text if float(text) == 0 else ("−" if value < 0 else "+") + text
 
 
 def _number(value: object) -> str:
@@ -211,6 +232,8 @@ def _render(
         table=_table(runs, rivals=rivals),
         rivals=rivals,
         baseline=baseline,
+        differences=[(one, _difference_cells(one)) for section in sections for one in section.differences],
+        metrics=METRICS,
         notes=notes,
         probes=[(run, protocol, _probe_rows(table)) for run in runs for protocol, table in run.probes.items()],
         style=style.read_text(encoding="utf-8"),

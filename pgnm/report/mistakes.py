@@ -1,12 +1,9 @@
 """Find what a model gets most wrong: single images, and pairs of classes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from pgnm.errors import RunError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +17,18 @@ class Mistake:
     p_prediction: float
 
 
-def worst_mistakes(predictions: Path, class_names: tuple[str, ...], n: int) -> list[Mistake]:
+def worst_mistakes(table: pd.DataFrame, probability: np.ndarray, class_names: tuple[str, ...], n: int) -> list[Mistake]:
     """Return the wrong predictions in which the model was surest against the truth.
 
     Args:
-        predictions: `predictions.parquet` of an evaluation.
+        table: Path, target and prediction of each image.
+        probability: (N, C), of each class.
         class_names: Label of each class index.
         n: How many at most.
 
     Returns:
         Mistakes by the probability of the prediction less that of the target, largest first.
-
-    Raises:
-        RunError: The file is missing or does not fit the classes.
     """
-    try:
-        table = pd.read_parquet(predictions)
-        probability = table[[f"p_{index}" for index in range(len(class_names))]].to_numpy()
-    except (OSError, KeyError, ValueError) as error:
-        raise RunError(f"{predictions} cannot be used ({error}); judge the model again with: pgnm eval") from None
     rows = np.arange(len(table))
     target, prediction = table["target"].to_numpy(), table["prediction"].to_numpy()
     p_target, p_prediction = probability[rows, target], probability[rows, prediction]

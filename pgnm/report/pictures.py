@@ -15,7 +15,7 @@ from pgnm.errors import PgnmError
 from pgnm.figure_style import on_dark, save_figure
 from pgnm.figures import draw_masks, draw_training
 from pgnm.plots import plot_confusion, plot_per_label, plot_reliability
-from pgnm.report.runs import RunView
+from pgnm.report.runs import RunView, shared_evaluations
 
 _SIDE = 224
 
@@ -96,10 +96,10 @@ def evaluation_pictures(run: RunView, work: Path) -> Iterator[Picture]:
 
 def comparison(run: RunView, baseline: RunView, work: Path) -> Picture | None:
     """Draw the F1 of every class against that of the baseline; None where they were not judged alike."""
-    shared = [name for name, images in run.judged_on.items() if baseline.judged_on.get(name) == images]
-    if not shared or run.info.class_names != baseline.info.class_names:
+    shared = shared_evaluations(run, baseline)
+    if not shared:
         return None
-    name = run.main if run.main in shared else shared[0]
+    name = shared[0]
     scores = [one.per_class(name).set_index("label")["f1"].astype(float) for one in (baseline, run)]
     figure = plot_per_label(scores[0], scores[1], (baseline.name, run.name))
     text = f"F1 of every class: {run.name} against {baseline.name}, {name.removeprefix('classify-')} input"

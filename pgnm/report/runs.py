@@ -132,6 +132,29 @@ def _probe(path: Path) -> tuple[str, pd.DataFrame] | None:
     return (str(found["protocol"]), pd.DataFrame(found["scores"])) if found["scores"] else None
 
 
+def read_predictions(run: RunView, evaluation: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the predictions of an evaluation, and its (N, C) float64 probabilities.
+
+    Raises:
+        RunError: The file is missing or does not fit the classes.
+    """
+    path = run.folder / "eval" / evaluation / PREDICTIONS_FILE
+    try:
+        table = pd.read_parquet(path)
+        probability = table[[f"p_{index}" for index in range(len(run.info.class_names))]].to_numpy(np.float64)
+    except (OSError, KeyError, ValueError) as error:
+        raise RunError(f"{path} cannot be used ({error}); judge the model again with: pgnm eval") from None
+    return table, probability
+
+
+def shared_evaluations(run: RunView, baseline: RunView) -> list[str]:
+    """Return the names of the evaluations of the same input, images and classes, the main one of `run` first."""
+    if run.info.class_names != baseline.info.class_names:
+        return []
+    shared = [name for name, images in run.judged_on.items() if baseline.judged_on.get(name) == images]
+    return sorted(shared, key=lambda name: name != run.main)
+
+
 def find_images(run: RunView, split: Path | None) -> Split | None:
     """Return the split on which a run was judged or trained; None where it cannot be found or read any more.
 

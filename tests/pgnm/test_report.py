@@ -76,7 +76,7 @@ def test_a_run_that_is_named_by_two_paths_is_shown_once(judged: tuple[Path, Path
 def test_page_shows_every_part_of_two_runs(judged: tuple[Path, Path], built: ReportSummary, browser: Any) -> None:
     assert (built.page, built.notes) == (judged[0] / "report.html", [])
     with opened(browser, built.page) as page:
-        rows = page.locator(".results tbody tr").all_inner_texts()
+        rows = page.locator(".results").first.locator("tbody tr").all_inner_texts()
         assert [row.split()[0] for row in rows] == ["a/model", "a/model", "b/model"]
         assert page.locator("section").count() == 4
         text = page.inner_text("main")
@@ -136,6 +136,47 @@ def test_run_without_judgement_or_images_is_still_shown_and_says_what_lacks(
     assert find_images(views[0], make_split("again")) is not None
 
 
+def test_differences_from_the_baseline_are_shown_and_told(
+    judged: tuple[Path, Path], built: ReportSummary, browser: Any
+) -> None:
+    own, other = (
+        json.loads((run / "eval" / "classify-normalized" / "eval.json").read_text())["metrics"] for run in judged
+    )
+    (found,) = built.differences
+    assert (found.run, found.baseline, found.evaluation) == ("a/model", "b/model", "classify-normalized")
+    assert found.values == {name: own[name] - other[name] for name in found.values}
+    low, high = found.intervals.bounds["f1"]
+    assert low <= found.values["f1"] <= high
+    assert found.is_sure("f1") == (low > 0 or high < 0)
+    assert not found.is_sure("a metric that is not known")
+    with opened(browser, built.page) as page:
+        table = page.locator(".results").nth(1)
+        cell = table.locator("tbody td.number").nth(3).inner_text()
+        assert float(cell.split()[0].replace("−", "-")) == round(found.values["f1"], 3)
+        assert ("<strong>" in table.inner_html()) == any(map(found.is_sure, found.values))
+    told = CliRunner().invoke(app, ["report", str(judged[0]), "--baseline", str(judged[1]), "--json"])
+    (written,) = json.loads(told.stdout)["differences"]
+    assert written["values"] == found.values
+    assert written["intervals"]["bounds"]["f1"] == [low, high]
+    shown = CliRunner().invoke(app, ["report", str(judged[0]), "--baseline", str(judged[1])])
+    assert f"f1                {found.values['f1']:+.4f}  95 % interval {low:+.4f} to {high:+.4f}" in shown.output
+
+
+def test_differences_are_resampled_by_group(tmp_path: Path) -> None:
+    split = write_split(tmp_path / "data", n_test=8)
+    test = pd.read_csv(split / "test.csv")
+    test["group"] = [f"pair{row // 2}" for row in range(len(test))]
+    test.to_csv(split / "test.csv", index=False)
+    runs = [_run(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    for run in runs:
+        evaluate_run(run, split, EvalOptions(workers=0, resamples=0))
+    by_group = build_report([runs[0]], baseline=runs[1]).differences[0].intervals
+    assert (by_group.by, by_group.units) == ("group", len(test) // 2)
+    shutil.rmtree(split)
+    by_image = build_report([runs[0]], baseline=runs[1]).differences[0].intervals
+    assert (by_image.by, by_image.units) == ("image", len(test))
+
+
 def test_a_baseline_that_was_judged_otherwise_is_told(judged: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(judged[0], tmp_path / "other")
     shutil.rmtree(tmp_path / "other" / "eval" / "classify-normalized")
@@ -177,6 +218,14 @@ def test_damaged_files_are_named(judged: tuple[Path, Path], tmp_path: Path, name
         build_report([run])
 
 
+def test_predictions_without_the_classes_are_named(judged: tuple[Path, Path], tmp_path: Path) -> None:
+    run = shutil.copytree(judged[1], tmp_path / "run")
+    predictions = run / "eval" / "classify-normalized" / "predictions.parquet"
+    pd.read_parquet(predictions).drop(columns="p_1").to_parquet(predictions)
+    with pytest.raises(RunError, match=r"predictions\.parquet cannot be used .* pgnm eval"):
+        build_report([run])
+
+
 def test_agents_masks_are_shown_as_the_run_drew_them(tmp_path: Path, browser: Any) -> None:
     run = _run(tmp_path / "agent", 0, policy="apga")
     pixels = torch.rand(2, 3, 16, 16)
@@ -213,7 +262,7 @@ def test_only_pages_of_reports_are_written_over(tmp_path: Path) -> None:
         assert build_report([run], out=page).page == page
 
 
-def test_surest_wrong_predictions_come_first(tmp_path: Path) -> None:
+def test_surest_wrong_predictions_come_first() -> None:
     table = pd.DataFrame(
         {
             "path": ["right", "sure", "close", "between"],
@@ -223,18 +272,16 @@ def test_surest_wrong_predictions_come_first(tmp_path: Path) -> None:
             "p_1": [0.1, 0.95, 0.49, 0.3],
         }
     )
-    table.to_parquet(tmp_path / "predictions.parquet")
+    probability = table[["p_0", "p_1"]].to_numpy()
 
-    found = worst_mistakes(tmp_path / "predictions.parquet", ("no", "yes"), 2)
+    found = worst_mistakes(table, probability, ("no", "yes"), 2)
 
     assert [(one.path, one.target, one.prediction) for one in found] == [
         ("sure", "no", "yes"),
         ("between", "yes", "no"),
     ]
     assert found[0].p_prediction == 0.95
-    assert len(worst_mistakes(tmp_path / "predictions.parquet", ("no", "yes"), 99)) == 3
-    with pytest.raises(RunError, match="pgnm eval"):
-        worst_mistakes(tmp_path / "predictions.parquet", ("a", "b", "c"), 2)
+    assert len(worst_mistakes(table, probability, ("no", "yes"), 99)) == 3
 
 
 def test_pairs_confused_most_come_first() -> None:
@@ -254,5 +301,9 @@ def test_command_names_the_page(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["report", str(run), "--out", str(out), "--quiet", "--json"])
 
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"page": str(out), "notes": [f"run has not been judged; run: pgnm eval {run}"]}
+    assert json.loads(result.stdout) == {
+        "page": str(out),
+        "notes": [f"run has not been judged; run: pgnm eval {run}"],
+        "differences": [],
+    }
     assert out.is_file()

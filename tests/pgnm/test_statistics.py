@@ -3,7 +3,14 @@ import pytest
 from scipy import stats
 
 from pgnm.metrics import RankedColumns, classification_metrics, pairwise_wins
-from pgnm.statistics import bootstrap_intervals, compare_paired, group_codes, holm, sign_flip_test
+from pgnm.statistics import (
+    bootstrap_differences,
+    bootstrap_intervals,
+    compare_paired,
+    group_codes,
+    holm,
+    sign_flip_test,
+)
 
 
 def scores(rng, n, n_classes, signal=2.0):
@@ -43,6 +50,39 @@ def test_intervals_widen_where_groups_hold_copies():
     by_group = bootstrap_intervals(target, p, groups, resamples=200)
     assert (by_group.by, by_group.units) == ("group", 60)
     assert np.ptp(by_group.bounds["accuracy"]) > 1.5 * np.ptp(by_image)
+
+
+def test_differences_are_those_of_models_judged_on_the_same_draws():
+    rng = np.random.default_rng(4)
+    target, p = scores(rng, 80, 3)
+    _, other = scores(rng, 80, 3, signal=1.0)
+    groups = np.arange(80) // 2
+    found = bootstrap_differences(target, p, other, groups, resamples=50, seed=7)
+    assert (found.units, found.by, found.resamples) == (40, "group", 50)
+    # The same draws by hand, images repeated as often as their group was drawn.
+    again = np.random.default_rng(7)
+    drawn = []
+    for _ in range(50):
+        times = np.bincount(again.integers(40, size=40), minlength=40)[groups]
+        rows = np.repeat(np.arange(80), times)
+        ours, theirs = (classification_metrics(target[rows], one[rows]) for one in (p, other))
+        drawn.append({name: ours[name] - theirs[name] for name in found.bounds})
+    for name, bounds in found.bounds.items():
+        np.testing.assert_allclose(bounds, np.percentile([row[name] for row in drawn], [2.5, 97.5]), atol=1e-12)
+
+
+def test_a_difference_is_surer_than_both_models_and_none_is_none():
+    rng = np.random.default_rng(5)
+    target, p = scores(rng, 300, 3, signal=1.5)
+    better = p.copy()
+    wrong = np.flatnonzero(p.argmax(axis=1) != target)[::3]
+    better[wrong] = np.eye(3)[target[wrong]]
+    low, high = bootstrap_differences(target, better, p, resamples=400).bounds["accuracy"]
+    alone = bootstrap_intervals(target, p, resamples=400).bounds["accuracy"]
+    assert 0 < low < len(wrong) / 300 < high
+    assert high - low < np.ptp(alone)
+    same = bootstrap_differences(target, p, p, resamples=50).bounds
+    assert set(same.values()) == {(0.0, 0.0)}
 
 
 def test_images_without_a_group_stand_alone():

@@ -43,8 +43,8 @@ def report(
 
 
 def _describe(difference: "Difference") -> list[str]:
-    kind = difference.evaluation.removeprefix("classify-")
-    lines = [f"{difference.run} less {difference.baseline}, {kind} input, {counted(difference.images, 'image')}"]
+    judged = f"{counted(difference.images, 'image')} of {difference.part}, {difference.input} input"
+    lines = [f"{difference.run} less {difference.baseline} on {judged}"]
     for metric, value in difference.values.items():
         bounds = difference.intervals.bounds.get(metric)
         told = "" if bounds is None else f"  95 % interval {bounds[0]:+.4f} to {bounds[1]:+.4f}"

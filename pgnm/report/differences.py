@@ -17,7 +17,8 @@ class Difference:
     Attributes:
         run: Name of the run.
         baseline: Name of the baseline.
-        evaluation: Name of the evaluation that both have, such as `classify-noisy`.
+        input: What both were given, such as `noisy`.
+        part: Part of the split that both judged.
         images: Images that both judged.
         values: Difference by metric; a metric that one of the two lacks is missing.
         intervals: Paired bootstrap intervals of the differences.
@@ -25,7 +26,8 @@ class Difference:
 
     run: str
     baseline: str
-    evaluation: str
+    input: str
+    part: str
     images: int
     values: dict[str, float]
     intervals: Intervals
@@ -51,15 +53,18 @@ def differences(run: RunView, baseline: RunView, split: Split | None, seed: int)
     found = []
     for name in shared_evaluations(run, baseline):
         (table, own), (_, other) = (read_predictions(one, name) for one in (run, baseline))
-        scores = [one.evaluations[name]["metrics"] for one in (run, baseline)]
+        summary = run.evaluations[name]
+        scores = [summary["metrics"], baseline.evaluations[name]["metrics"]]
         values = {
             metric: scores[0][metric] - scores[1][metric]
             for metric in METRICS
             if all(score.get(metric) is not None for score in scores)
         }
-        groups = None if split is None else _groups(split, run.evaluations[name]["part"], table["path"])
+        groups = None if split is None else _groups(split, summary["part"], table["path"])
         intervals = bootstrap_differences(table["target"].to_numpy(), own, other, groups, seed=seed)
-        found.append(Difference(run.name, baseline.name, name, len(table), values, intervals))
+        found.append(
+            Difference(run.name, baseline.name, summary["input"], summary["part"], len(table), values, intervals)
+        )
     return found
 
 

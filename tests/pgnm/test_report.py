@@ -143,7 +143,7 @@ def test_differences_from_the_baseline_are_shown_and_told(
         json.loads((run / "eval" / "classify-normalized" / "eval.json").read_text())["metrics"] for run in judged
     )
     (found,) = built.differences
-    assert (found.run, found.baseline, found.evaluation) == ("a/model", "b/model", "classify-normalized")
+    assert (found.run, found.baseline, found.input, found.part) == ("a/model", "b/model", "normalized", "test")
     assert found.values == {name: own[name] - other[name] for name in found.values}
     low, high = found.intervals.bounds["f1"]
     assert low <= found.values["f1"] <= high

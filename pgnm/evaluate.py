@@ -17,6 +17,7 @@ import torch
 
 from pgnm.apga.agent import black_level, load_agent
 from pgnm.apga.inference import AidedClassifier, choose_inference
+from pgnm.calibration import TEMPERATURES, fit_temperature, scale_by_temperature
 from pgnm.checkpoints import POLICY_FILE, PREDICTIONS_FILE, RunInfo, load_classifier
 from pgnm.config import Recipe
 from pgnm.data import Loader, Split, build_loader, load_split
@@ -49,6 +50,7 @@ class EvalOptions:
     device: str = field(default="auto", metadata={"help": "Where to compute: auto, cpu, cuda, cuda:1, mps."})
     seed: int = field(default=0, metadata={"help": "Seed of the noise masks and of the bootstrap."})
     resamples: int = field(default=1000, metadata={"help": "Bootstrap resamples for the intervals; 0 for none."})
+    calibrate: bool = field(default=False, metadata={"help": "Scale by a temperature fitted on validation images."})
 
     def __post_init__(self) -> None:
         for name, known in (("input", INPUTS), ("part", PARTS)):
@@ -58,11 +60,14 @@ class EvalOptions:
             if getattr(self, name) < least:
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        if self.calibrate and self.part == "val":
+            raise UsageError("--calibrate fits on the validation images; judge another --part")
 
     @property
     def name(self) -> str:
-        """Name of the evaluation's own folder, such as `classify-noisy`; parts other than test are added."""
-        return f"classify-{self.input}" + ("" if self.part == "test" else f"-{self.part}")
+        """Name of the evaluation's own folder, such as `classify-noisy`; what is not usual is added."""
+        part = "" if self.part == "test" else f"-{self.part}"
+        return f"classify-{self.input}{part}" + ("-calibrated" if self.calibrate else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,9 @@ def evaluate_run(
 ) -> Evaluation:
     """Judge the classifier of a run folder on one part of a split and write predictions and metrics.
 
+    With `calibrate` the logits are divided by the temperature that fits the validation images best, under masks where
+    `input` is noisy; `eval.json` names it.
+
     `predictions.parquet` and `eval.json` of the latest evaluation lie in the run folder itself; each kind of
     evaluation also keeps its own pair under `eval/<protocol>-<input>/`, and `eval.json` lists the metrics of them all.
 
@@ -120,12 +128,17 @@ def evaluate_run(
     loader = build_loader(images, options.part, loading_recipe(info, options), device=device, progress=progress)
     masks = noise_source(run, info, options.seed) if options.input == "noisy" else None
     chosen: dict[str, Any] = {}
-    if options.input == "aided":
+    val = None
+    if options.input == "aided" or options.calibrate:
         val = build_loader(images, "val", loading_recipe(info, options), device=device, progress=progress)
+    if val is not None and options.input == "aided":
         model, chosen = choose_aided(run, model.to(device), info, val, progress)
     started = time.perf_counter()
     probability = predict(model.to(device), loader, masks, progress)
     seconds = time.perf_counter() - started
+    if val is not None and options.calibrate:
+        temperature = chosen["temperature"] = _find_temperature(val, predict(model, val, masks, progress))
+        probability = scale_by_temperature(probability, temperature)
 
     predictions = prediction_table(loader.frame, probability)
     target = predictions["target"].to_numpy()
@@ -151,6 +164,15 @@ def evaluate_run(
     }
     folder = write_evaluation(run, options.name, summary, predictions)
     return Evaluation(summary, predictions, judgement, folder)
+
+
+def _find_temperature(val: Loader, probability: Floats) -> float:
+    """Return the temperature that fits the validation images best, and say where they hardly tell one."""
+    temperature = fit_temperature(val.frame["class_index"].to_numpy(), probability)
+    if not 1.1 * TEMPERATURES[0] < temperature < TEMPERATURES[1] / 1.1:
+        told = f"the {len(val.frame)} validation images hardly tell a temperature ({temperature:.3g})"
+        _log.warning("%s; calibrate on a split with more of them", told)
+    return temperature
 
 
 def choose_aided(

@@ -17,7 +17,13 @@ _SPLIT_HELP = (
 )
 
 # Options that one kind of protocol alone uses, by parameter.
-_CLASSIFY_ONLY = {"input_": "--input", "part": "--part", "workers": "--workers", "resamples": "--resamples"}
+_CLASSIFY_ONLY = {
+    "input_": "--input",
+    "part": "--part",
+    "workers": "--workers",
+    "resamples": "--resamples",
+    "calibrate": "--calibrate",
+}
 _PROBES_ONLY = {
     "sets": "--set", "backbones": "--backbone", "trials": "--trials", "shuffle_labels": "--shuffle-labels",
     "out": "--out",
@@ -59,6 +65,10 @@ def eval_(
     workers: Annotated[int, typer.Option(help="Processes that load images; -1: chosen by the machine.")] = -1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples for the intervals; 0 for none.")] = 1000,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Scale the probabilities by a temperature fitted on the validation images."),
+    ] = False,
     allow_leakage: AllowLeakage = False,
     seed: Annotated[int, typer.Option(help="Seed of masks, bootstrap, draws and initial weights.")] = 0,
     as_json: Json = False,
@@ -72,7 +82,7 @@ def eval_(
         from pgnm.figures import draw_evaluation
         from pgnm.hub import locate_split
 
-        options = EvalOptions(input_, part, batch_size, workers, device, seed, resamples)
+        options = EvalOptions(input_, part, batch_size, workers, device, seed, resamples, calibrate)
         with progress(quiet=quiet) as callback:
             place = locate_split(split, progress=callback)
             evaluation = evaluate_run(model, place, options, callback, allow_leakage=allow_leakage)
@@ -128,6 +138,8 @@ def _refuse_idle(context: typer.Context, protocol: str) -> None:
 def _describe(summary: dict[str, Any], model: Path, folder: Path) -> list[str]:
     bounds = (summary["intervals"] or {}).get("bounds", {})
     lines = [f"{model} on {counted(summary['n_images'], 'image')} of {summary['part']}, {summary['input']} input"]
+    if "temperature" in summary:
+        lines[0] += f", calibrated: logits divided by {summary['temperature']:.3f}"
     for name, value in summary["metrics"].items():
         shown = "undefined" if value is None else f"{value:.4f}"
         interval = f"  95 % interval {bounds[name][0]:.4f} to {bounds[name][1]:.4f}" if name in bounds else ""

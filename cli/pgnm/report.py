@@ -43,7 +43,9 @@ def report(
 
 
 def _describe(difference: "Difference") -> list[str]:
-    judged = f"{counted(difference.images, 'image')} of {difference.part}, {difference.input} input"
+    from pgnm.report.runs import show_evaluation
+
+    judged = f"{counted(difference.images, 'image')}, {show_evaluation(difference.evaluation)} input"
     lines = [f"{difference.run} less {difference.baseline} on {judged}"]
     for metric, value in difference.values.items():
         bounds = difference.intervals.bounds.get(metric)

@@ -20,7 +20,7 @@ from pgnm.progress import Progress, ProgressCallback, ignore_progress
 from pgnm.report.differences import Difference, differences
 from pgnm.report.mistakes import Mistake, top_confusions, worst_mistakes
 from pgnm.report.pictures import Picture, comparison, curves, evaluation_pictures, mask_pictures, overlays, thumbnail
-from pgnm.report.runs import RunView, find_images, read_predictions, read_runs
+from pgnm.report.runs import RunView, find_images, read_predictions, read_runs, show_evaluation
 from pgnm.run_folder import tell_unfinished
 
 PAGE: Final = "report.html"
@@ -220,7 +220,7 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"number": _number, "readable": _readable, "anchor": _anchor}
+    templates.filters |= {"number": _number, "readable": _readable, "anchor": _anchor, "evaluation": show_evaluation}
     style = resources.files("pgnm.report") / "templates" / "style.css"
     # Models that were judged on other images are no rivals.
     rivals = len({images for run in runs for images in run.judged_on.values()}) == 1

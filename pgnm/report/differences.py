@@ -17,8 +17,7 @@ class Difference:
     Attributes:
         run: Name of the run.
         baseline: Name of the baseline.
-        input: What both were given, such as `noisy`.
-        part: Part of the split that both judged.
+        evaluation: Name of the evaluation that both have, such as `classify-noisy`.
         images: Images that both judged.
         values: Difference by metric; a metric that one of the two lacks is missing.
         intervals: Paired bootstrap intervals of the differences.
@@ -26,8 +25,7 @@ class Difference:
 
     run: str
     baseline: str
-    input: str
-    part: str
+    evaluation: str
     images: int
     values: dict[str, float]
     intervals: Intervals
@@ -62,9 +60,7 @@ def differences(run: RunView, baseline: RunView, split: Split | None, seed: int)
         }
         groups = None if split is None else _groups(split, summary["part"], table["path"])
         intervals = bootstrap_differences(table["target"].to_numpy(), own, other, groups, seed=seed)
-        found.append(
-            Difference(run.name, baseline.name, summary["input"], summary["part"], len(table), values, intervals)
-        )
+        found.append(Difference(run.name, baseline.name, name, len(table), values, intervals))
     return found
 
 

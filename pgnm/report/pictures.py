@@ -15,7 +15,7 @@ from pgnm.errors import PgnmError
 from pgnm.figure_style import on_dark, save_figure
 from pgnm.figures import draw_masks, draw_training
 from pgnm.plots import plot_confusion, plot_per_label, plot_reliability
-from pgnm.report.runs import RunView, shared_evaluations
+from pgnm.report.runs import RunView, shared_evaluations, show_evaluation
 
 _SIDE = 224
 
@@ -77,7 +77,7 @@ def evaluation_pictures(run: RunView, work: Path) -> Iterator[Picture]:
     if run.main is None:
         return
     tables = {
-        name.removeprefix("classify-"): pd.DataFrame(summary["reliability"]).astype(float)
+        show_evaluation(name): pd.DataFrame(summary["reliability"]).astype(float)
         for name, summary in run.evaluations.items()
     }
     yield picture(
@@ -102,7 +102,7 @@ def comparison(run: RunView, baseline: RunView, work: Path) -> Picture | None:
     name = shared[0]
     scores = [one.per_class(name).set_index("label")["f1"].astype(float) for one in (baseline, run)]
     figure = plot_per_label(scores[0], scores[1], (baseline.name, run.name))
-    text = f"F1 of every class: {run.name} against {baseline.name}, {name.removeprefix('classify-')} input"
+    text = f"F1 of every class: {run.name} against {baseline.name}, {show_evaluation(name)} input"
     return picture(save_figure(figure, work / "per_label.png"), text)
 
 

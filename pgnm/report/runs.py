@@ -132,6 +132,12 @@ def _probe(path: Path) -> tuple[str, pd.DataFrame] | None:
     return (str(found["protocol"]), pd.DataFrame(found["scores"])) if found["scores"] else None
 
 
+def show_evaluation(name: str) -> str:
+    """Return the name of an evaluation as people read it: `normalized (val)` for `classify-normalized-val`."""
+    given, *rest = name.removeprefix("classify-").split("-")
+    return f"{given} ({', '.join(rest)})" if rest else given
+
+
 def read_predictions(run: RunView, evaluation: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the predictions of an evaluation, and its (N, C) float64 probabilities.
 

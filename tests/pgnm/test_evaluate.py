@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from typer.testing import CliRunner
 
 from cli.pgnm import app
+from pgnm.calibration import fit_temperature, scale_by_temperature
 from pgnm.checkpoints import RunInfo, save_classifier
 from pgnm.errors import PgnmError, RunError, SplitError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
@@ -90,6 +91,21 @@ def test_both_inputs_stand_side_by_side_and_the_latest_on_top(run, split):
     kept = pd.read_parquet(run / "eval" / "classify-normalized" / "predictions.parquet")
     pd.testing.assert_frame_equal(kept, plain.predictions)
     assert not np.allclose(latest["p_0"], kept["p_0"])
+
+
+@pytest.mark.parametrize("given", ["normalized", "noisy"])
+def test_calibrated_predictions_are_those_of_one_temperature(run, split, given):
+    plain = evaluate_run(run, split, EvalOptions(input=given, **QUICK))
+    evaluation = evaluate_run(run, split, EvalOptions(input=given, calibrate=True, **QUICK))
+    val = evaluate_run(run, split, EvalOptions(input=given, part="val", **QUICK))
+    columns = ["p_0", "p_1", "p_2"]
+    temperature = fit_temperature(val.predictions["target"], val.predictions[columns].to_numpy())
+    assert evaluation.summary["temperature"] == pytest.approx(temperature, rel=1e-4)
+    expected = scale_by_temperature(plain.predictions[columns].to_numpy(), temperature)
+    np.testing.assert_allclose(evaluation.predictions[columns].to_numpy(), expected, atol=1e-5)
+    assert evaluation.summary["metrics"]["f1"] == plain.summary["metrics"]["f1"]
+    assert evaluation.folder.name == f"classify-{given}-calibrated"
+    assert "temperature" not in plain.summary
 
 
 def test_noise_depends_on_seed_and_path_only(run, split):

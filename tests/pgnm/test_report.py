@@ -20,7 +20,7 @@ from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.models import create_classifier
 from pgnm.report import ReportSummary, build_report
 from pgnm.report.mistakes import top_confusions, worst_mistakes
-from pgnm.report.runs import find_images, name_runs, read_runs
+from pgnm.report.runs import find_images, name_runs, read_runs, show_evaluation
 from pgnm.run_folder import write_metrics
 from tests.pages import faults, opened
 from tests.pgnm.conftest import CLASSES, write_split
@@ -62,6 +62,11 @@ def test_runs_are_named_by_what_tells_them_apart() -> None:
     assert name_runs([Path("/x/seed0/model"), Path("/x/seed1/model")]) == ["seed0/model", "seed1/model"]
     some = [Path("/x/seed0/model"), Path("/x/seed1/model"), Path("/x/seed1/heated"), Path("/y/seed1/model")]
     assert name_runs(some) == ["seed0/model", "x/seed1/model", "heated", "y/seed1/model"]
+
+
+def test_evaluations_are_named_for_people() -> None:
+    names = [EvalOptions().name, EvalOptions(input="noisy", part="train", calibrate=True).name]
+    assert list(map(show_evaluation, names)) == ["normalized", "noisy (train, calibrated)"]
 
 
 def test_a_run_that_is_named_by_two_paths_is_shown_once(judged: tuple[Path, Path], tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ def test_differences_from_the_baseline_are_shown_and_told(
         json.loads((run / "eval" / "classify-normalized" / "eval.json").read_text())["metrics"] for run in judged
     )
     (found,) = built.differences
-    assert (found.run, found.baseline, found.input, found.part) == ("a/model", "b/model", "normalized", "test")
+    assert (found.run, found.baseline, found.evaluation) == ("a/model", "b/model", "classify-normalized")
     assert found.values == {name: own[name] - other[name] for name in found.values}
     low, high = found.intervals.bounds["f1"]
     assert low <= found.values["f1"] <= high

@@ -2,18 +2,21 @@
 
 import hashlib
 import importlib
+import itertools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import train_test_split
 
 from pgnm.data import decode_image, load_split
-from pgnm.errors import SplitError
+from pgnm.errors import LeakageError, SplitError
 
 PARTS: Final = ("train", "val", "test")
 IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -89,39 +92,40 @@ def load_concepts(
         name: Name to show; that of the file or folder where left out.
         seed: Seed of the parts that have to be carved.
         distinct: Of a folder, take images with equal pixels once, before parts are carved.
-        allow_leakage: Accept a split folder whose parts share images.
+        allow_leakage: Accept a set whose test part shares images with others. Equal images are never carved apart.
 
     Raises:
         SplitError: Nothing usable there, `medmnist:NAME` without the package, or, where `distinct`, one image under
             two labels.
-        LeakageError: The parts of a split folder share images.
+        LeakageError: The given test part shares images with others, or a split folder tells that its parts do.
     """
     if str(place).startswith("medmnist:"):
-        return _load_packaged(str(place).partition(":")[2], seed)
+        return _load_packaged(str(place).partition(":")[2], seed, allow_leakage)
     path = Path(place)
     if path.is_file():
-        return _load_npz(path, seed)
+        return _load_npz(path, seed, allow_leakage)
     if not path.is_dir():
         raise SplitError(f"{path} is neither a file nor a folder; give a MedMNIST .npz, a split or a folder of classes")
     is_split = (path / "split.json").is_file()
     names, parts = _read_split_folder(path, allow_leakage) if is_split else _read_class_folder(path)
     if distinct:
         parts = {part: _distinct(content, f"{path}, {part}") for part, content in parts.items()}
-    return _complete(name or path.resolve().name, names, parts, seed)
+    return _complete(name or path.resolve().name, names, parts, seed, allow_leakage)
 
 
-def _load_npz(path: Path, seed: int) -> ConceptSet:
+def _load_npz(path: Path, seed: int, allow_leakage: bool) -> ConceptSet:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             wanted = {"class_names", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))}
-            return _from_arrays(path.stem, {name: arrays[name] for name in wanted & set(arrays.files)}, seed)
+            names, parts = _from_arrays({name: arrays[name] for name in wanted & set(arrays.files)})
     except (ValueError, TypeError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
         raise SplitError(
             f"{path} is not in MedMNIST's format ({error}); expected train_images, train_labels, ..."
         ) from None
+    return _complete(path.stem, names, parts, seed, allow_leakage)
 
 
-def _from_arrays(name: str, arrays: dict[str, NDArray], seed: int) -> ConceptSet:
+def _from_arrays(arrays: dict[str, NDArray]) -> _Parts:
     parts: dict[str, ConceptPart] = {}
     for part in PARTS:
         images, labels = arrays.get(f"{part}_images"), arrays.get(f"{part}_labels")
@@ -142,10 +146,10 @@ def _from_arrays(name: str, arrays: dict[str, NDArray], seed: int) -> ConceptSet
     names = [str(label) for label in arrays.get("class_names", range(n_classes))]
     if len(names) < n_classes:
         raise ValueError(f"class_names has {len(names)} names for {n_classes} classes")
-    return _complete(name, tuple(names), parts, seed)
+    return tuple(names), parts
 
 
-def _load_packaged(name: str, seed: int) -> ConceptSet:
+def _load_packaged(name: str, seed: int, allow_leakage: bool) -> ConceptSet:
     try:
         medmnist: Any = importlib.import_module("medmnist")
     except ModuleNotFoundError:
@@ -155,7 +159,7 @@ def _load_packaged(name: str, seed: int) -> ConceptSet:
     folder = Path(medmnist.dataset.DEFAULT_ROOT)
     if not (folder / f"{name}.npz").is_file():
         getattr(medmnist, medmnist.INFO[name]["python_class"])(split="train", download=True)
-    return _load_npz(folder / f"{name}.npz", seed)
+    return _load_npz(folder / f"{name}.npz", seed, allow_leakage)
 
 
 def _read_split_folder(path: Path, allow_leakage: bool) -> _Parts:
@@ -211,39 +215,84 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _complete(name: str, class_names: tuple[str, ...], parts: dict[str, ConceptPart], seed: int) -> ConceptSet:
-    """Carve the parts that are missing out of the training images, stratified by label."""
+def count_shared(hashes: Mapping[str, set[str]]) -> dict[tuple[str, str], int]:
+    """Count the hashes that two parts share; only pairs of parts that share some are named."""
+    shared = {(one, other): len(hashes[one] & hashes[other]) for one, other in itertools.combinations(hashes, 2)}
+    return {pair: count for pair, count in shared.items() if count}
+
+
+def tell_shared(shared: Mapping[tuple[str, str], int]) -> str:
+    """Return the counts of `count_shared` in words."""
+    return ", ".join(f"{count} in {one} and {other}" for (one, other), count in shared.items())
+
+
+def _complete(
+    name: str, class_names: tuple[str, ...], parts: dict[str, ConceptPart], seed: int, allow_leakage: bool
+) -> ConceptSet:
+    """Carve the parts that are missing out of the training images, stratified by label; equal images stay together."""
     if "train" not in parts:
         raise SplitError(f"{name} holds no training images; expected them under train_images or train/")
     if len(class_names) < 2:
         raise SplitError(f"{name} has {len(class_names)} class; at least two are needed to probe a backbone")
+    hashes = {part: pixel_hashes(content.images) for part, content in parts.items()}
+    shared = count_shared({part: set(digests) for part, digests in hashes.items()})
+    # What validation shares with training does not flatter the figures, and published sets cannot be mended.
+    flattering = {pair: count for pair, count in shared.items() if "test" in pair}
+    if flattering and not allow_leakage:
+        raise LeakageError(
+            f"{name} shares images with its test part ({tell_shared(flattering)}); remove them, or, to probe on it all "
+            "the same, pass --allow-leakage"
+        )
     carved = []
-    for part, share in (("test", _TEST_SHARE), ("val", _VAL_SHARE)):
-        if part not in parts:
-            parts["train"], parts[part] = carve(parts["train"], share, seed)
-            carved.append(part)
+    missing = [(part, share) for part, share in (("test", _TEST_SHARE), ("val", _VAL_SHARE)) if part not in parts]
+    if missing:
+        parts["train"] = _keep_together(parts["train"], hashes["train"])
+    for part, share in missing:
+        parts["train"], parts[part] = carve(parts["train"], share, seed)
+        carved.append(part)
     return ConceptSet(name, class_names, parts["train"], parts["val"], parts["test"], tuple(carved))
 
 
+def _keep_together(part: ConceptPart, digests: list[str]) -> ConceptPart:
+    """Return a part whose groups also hold equal images together."""
+    ties = [digests] if part.groups is None else [digests, part.groups.tolist()]
+    n = len(part.labels)
+    # Images and what ties them are the two sides of a graph, whose connected parts are the groups.
+    ends, count = [], n
+    for names in ties:
+        codes, tied = np.unique(np.asarray(names, str), return_inverse=True)
+        ends.append(count + tied)
+        count += len(codes)
+    images = np.tile(np.arange(n), len(ties))
+    edges = coo_array((np.ones(len(images), bool), (images, np.concatenate(ends))), shape=(count, count))
+    groups = connected_components(edges, directed=False)[1][:n]
+    return ConceptPart(part.images, part.labels, groups.astype(str).astype(object))
+
+
 def carve(part: ConceptPart, share: float, seed: int) -> tuple[ConceptPart, ConceptPart]:
-    """Split a part in two, stratified by label where every class has at least two images; groups stay whole.
+    """Split a part in two, stratified by label where every class has at least two groups; groups stay whole.
 
     Args:
-        part: Images to split.
-        share: Share of the second of the two.
+        part: Images to split; where it knows no groups, each image is one. A group counts as its first image's label.
+        share: Share of the groups in the second of the two.
         seed: Seed of the draw.
     """
-    n, labels = len(part.labels), part.labels
-    n_second = min(max(round(share * n), 1), n - 1)
+    n = len(part.labels)
     if n < 2:
         raise SplitError(f"{n} image(s) cannot be split in two; add images")
-    if part.groups is not None and len(set(part.groups)) < n:
-        if len(set(part.groups)) == 1:
-            raise SplitError("images of one group cannot be split in two; add others, or give every part a share")
-        halves = GroupShuffleSplit(1, test_size=share, random_state=seed).split(labels, groups=part.groups)
-        first, second = next(halves)
-        return part.take(first), part.take(second)
+    groups = np.arange(n) if part.groups is None else part.groups.astype(str)
+    first_rows, group = np.unique(groups, return_index=True, return_inverse=True)[1:]
+    # In the order of the images, so that a part without groups is split as if there were none.
+    order = np.argsort(first_rows)
+    group, labels = np.argsort(order)[group], part.labels[first_rows[order]]
+    n_groups = len(labels)
+    if n_groups == 1:
+        raise SplitError("images of one group cannot be split in two; add others, or give every part a share")
+    n_second = min(max(round(share * n_groups), 1), n_groups - 1)
     counts = np.unique(labels, return_counts=True)[1]
-    stratify = labels if counts.min() >= 2 and n_second >= len(counts) and n - n_second >= len(counts) else None
-    first, second = train_test_split(np.arange(n), test_size=n_second, random_state=seed, stratify=stratify)
-    return part.take(np.sort(first)), part.take(np.sort(second))
+    enough = counts.min() >= 2 and n_second >= len(counts) and n_groups - n_second >= len(counts)
+    _, chosen = train_test_split(
+        np.arange(n_groups), test_size=n_second, random_state=seed, stratify=labels if enough else None
+    )
+    second = np.isin(group, chosen)
+    return part.take(np.flatnonzero(~second)), part.take(np.flatnonzero(second))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pgnm.concepts import ConceptPart, ConceptSet, Image, load_concepts, pixel_hashes
+from pgnm.concepts import ConceptPart, ConceptSet, Image, count_shared, load_concepts, pixel_hashes, tell_shared
 from pgnm.errors import LeakageError, SplitError, UsageError
 from pgnm.files import atomic_path, write_json
 from pgnm.progress import Progress, ProgressCallback, ignore_progress
@@ -71,8 +71,9 @@ def pack(
     colour = any(image.ndim == 3 and not _is_grey(image) for _, part in concepts.parts() for image in part.images)
     shared = find_leaks(concepts, colour=colour)
     if shared:
-        pairs = ", ".join(f"{count} in {one} and {other}" for (one, other), count in shared.items())
-        raise LeakageError(f"{place} shares images between its parts ({pairs}); remove them and pack again")
+        raise LeakageError(
+            f"{place} shares images between its parts ({tell_shared(shared)}); remove them and pack again"
+        )
     label_type = np.uint8 if len(concepts.class_names) <= 256 else np.int32
     files = []
     with contextlib.ExitStack() as together:  # no file of this call appears beside others of an earlier one
@@ -125,12 +126,12 @@ def find_leaks(concepts: ConceptSet, *, colour: bool) -> dict[tuple[str, str], i
         concepts: The parts.
         colour: Whether they are written in colour.
     """
-    hashes = {
-        name: set(pixel_hashes([_square(_with_channels(image, colour)) for image in part.images]))
-        for name, part in concepts.parts()
-    }
-    pairs = (("train", "val"), ("train", "test"), ("val", "test"))
-    return {(one, other): len(hashes[one] & hashes[other]) for one, other in pairs if hashes[one] & hashes[other]}
+    return count_shared(
+        {
+            name: set(pixel_hashes([_square(_with_channels(image, colour)) for image in part.images]))
+            for name, part in concepts.parts()
+        }
+    )
 
 
 def _is_grey(image: Image) -> bool:

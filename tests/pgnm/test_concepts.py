@@ -1,9 +1,14 @@
+import itertools
+import shutil
+
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-from pgnm.concepts import ConceptPart, carve, load_concepts
-from pgnm.errors import SplitError
+from pgnm.concepts import ConceptPart, carve, load_concepts, pixel_hashes
+from pgnm.data import decode_image
+from pgnm.errors import LeakageError, SplitError
 
 RNG = np.random.default_rng(0)
 
@@ -57,6 +62,51 @@ def test_takes_valid_for_val_and_leaves_hidden_folders_aside(tmp_path):
         (tmp_path / "animals" / root / ".cache").mkdir()
     concepts = load_concepts(tmp_path / "animals")
     assert (concepts.class_names, concepts.carved) == (("cat", "dog"), ())
+
+
+def write_twice(folder, n=10):
+    """Write every image of two classes twice, by another name each time."""
+    write_classes(folder, n)
+    for file in list(folder.rglob("*.png")):
+        shutil.copy(file, file.with_name(f"again_{file.name}"))
+
+
+def test_equal_images_are_never_carved_apart(tmp_path):
+    write_twice(tmp_path / "animals")
+    concepts = load_concepts(tmp_path / "animals")
+    hashes = {name: pixel_hashes(part.images) for name, part in concepts.parts()}
+    assert [len(of) for of in hashes.values()] == [28, 4, 8]
+    assert not any(set(hashes[one]) & set(hashes[other]) for one, other in itertools.combinations(hashes, 2))
+    assert all(of.count(digest) == 2 for of in hashes.values() for digest in of)
+    assert np.bincount(concepts.test.labels).tolist() == [4, 4]
+
+
+def test_images_of_a_group_and_those_equal_to_them_stay_together(make_split):
+    split = make_split()
+    train = pd.read_csv(split / "train.csv")
+    first, second, third = (split.parent / path for path in train["path"][:3])
+    second.write_bytes(first.read_bytes())
+    train["group"] = ["", "pair", "pair", *train["group"][3:]]
+    train.to_csv(split / "train.csv", index=False)
+    pd.read_csv(split / "val.csv").head(0).to_csv(split / "val.csv", index=False)
+    together = {image.tobytes() for image in (decode_image(one) for one in (first, second, third))}
+    for seed in range(5):
+        concepts = load_concepts(split, seed=seed)
+        held = [sum(image.tobytes() in together for image in part.images) for _, part in concepts.parts()]
+        assert sorted(held) == [0, 0, 3]
+
+
+def test_given_parts_that_share_images_are_refused_unless_accepted(tmp_path):
+    write_classes(tmp_path / "animals" / "train")
+    shutil.copytree(tmp_path / "animals" / "train", tmp_path / "animals" / "test")
+    with pytest.raises(LeakageError, match=r"animals shares images with its test part \(20 in train and test\)"):
+        load_concepts(tmp_path / "animals")
+    assert len(load_concepts(tmp_path / "animals", allow_leakage=True).test.labels) == 20
+    images = RNG.integers(0, 256, (6, 12, 12), dtype=np.uint8)
+    labels = np.arange(6) % 3
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    with pytest.raises(LeakageError, match="6 in train and test"):
+        load_concepts(tmp_path / "set.npz")
 
 
 def test_reads_split_folders(make_split):

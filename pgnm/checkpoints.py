@@ -214,21 +214,43 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _info_from(folder: Path, config: Mapping[str, Any]) -> RunInfo:
     """Read pgnm's own record, or what timm's format tells of a model that was trained elsewhere."""
     try:
-        own = dict(config.get("pgnm", {}))
+        own = config.get("pgnm", {})
+        if not isinstance(own, dict):
+            raise TypeError("keys and values under pgnm")
+        own = dict(own)
         cfg = config["pretrained_cfg"]
         names = config.get("label_names") or [str(index) for index in range(config["num_classes"])]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError("a list of texts under label_names")
         if not {"mean", "std"} <= own.keys():
             _refuse_channels(folder, cfg)
+        if "crop_min" not in own:
+            own["crop_min"] = _crop_min_from(folder, cfg)
         own.setdefault("model", config["architecture"])
         own.setdefault("size", cfg["input_size"][1])
         own.setdefault("mean", cfg["mean"][0])
         own.setdefault("std", cfg["std"][0])
+        if not isinstance(own["model"], str):
+            raise TypeError("the name of a model")
         known = {key.name for key in fields(RunInfo)}
         return RunInfo(class_names=tuple(names), **{key: value for key, value in own.items() if key in known})
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise RunError(
             f"{folder / CONFIG_FILE} lacks {error}; expected a config.json as pgnm or timm writes it"
         ) from None
+
+
+def _crop_min_from(folder: Path, cfg: Mapping[str, Any]) -> float:
+    """Return the `crop_min` whose images are judged as timm's settings say; the two ways of pgnm are known alone."""
+    how, share = cfg.get("crop_mode") or "center", cfg.get("crop_pct", JUDGED_SHARE)
+    if (how, share) == ("squash", 1.0):
+        return 1.0
+    if (how, share) == ("center", JUDGED_SHARE):
+        return RunInfo.crop_min
+    raise RunError(
+        f"{folder} is judged on other parts of images (crop_mode {how}, crop_pct {share}) than pgnm takes; compare it "
+        f"in probes as --backbone imagenet:{folder}"
+    )
 
 
 def _refuse_channels(folder: Path, cfg: Mapping[str, Any]) -> None:

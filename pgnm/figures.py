@@ -1,5 +1,6 @@
 """The figures of an evaluation, a run and a split: gathers what `plots` draws and writes the pictures."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,25 +39,39 @@ def draw_evaluation(evaluation: Evaluation) -> list[Path]:
     ]
 
 
-def draw_training(runs: Mapping[str, Path], out: Path) -> list[Path]:
+def draw_training(runs: Mapping[str, Path], out: Path) -> list[tuple[str, Path]]:
     """Write the training curves of runs by name, and the shapes of the policy where a run has learned one.
 
     Args:
         runs: Run folders by the name to show.
         out: Folder of the pictures.
+
+    Returns:
+        What each picture shows, and its path.
     """
     tables = {name: pd.read_csv(run / METRICS_FILE) for name, run in runs.items() if (run / METRICS_FILE).is_file()}
     for table in tables.values():
         table["epoch"] += 1  # counted from 0 in the file, from 1 for people
-    written = [save_figure(plot_training(tables), out / "training.png")] if tables else []
+    written = []
+    if tables:
+        told = "Training curves of " + ", ".join(tables)
+        written.append((told, save_figure(plot_training(tables), out / "training.png")))
+    taken: set[str] = set()
     for name, table in tables.items():
         if "alpha_p50" in table:
-            written.append(save_figure(plot_policy(table), out / f"policy_{_file_name(name)}.png"))
+            file = _file_name(name, taken)
+            told = f"How the policy of {name} moved over the epochs"
+            written.append((told, save_figure(plot_policy(table), out / f"policy_{file}.png")))
     return written
 
 
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+def _file_name(name: str, taken: set[str]) -> str:
+    """Return what a file may be called after a name, and add it to those that are taken."""
+    plain = "".join(letter if letter.isalnum() else "_" for letter in name)
+    numbered = (plain if number == 1 else f"{plain}_{number}" for number in itertools.count(1))
+    file = next(one for one in numbered if one not in taken)
+    taken.add(file)
+    return file
 
 
 def draw_split(split: Split, out: Path) -> Path:

@@ -1,5 +1,6 @@
 """Which options of a recipe do nothing beside its others, so that whoever gave one can be told before the training."""
 
+from collections.abc import Container
 from typing import Final
 
 from pgnm.config import PRETRAIN_ONLY, Recipe
@@ -42,6 +43,7 @@ def idle_keys(recipe: Recipe) -> dict[str, str]:
             learned = False
     else:
         idle |= dict.fromkeys(_HEATED, "--from, whose model is taken,")
+    idle |= _idle_within(recipe, idle)
     if recipe.warmup_epochs == 0:
         idle["warmup_factor"] = "--warmup-epochs 0"
     if recipe.batch_augment is None:
@@ -51,3 +53,20 @@ def idle_keys(recipe: Recipe) -> dict[str, str]:
     if recipe.opt != "sgd" and not (learned and recipe.policy_opt == "sgd"):
         idle["momentum"] = f"--opt {recipe.opt}"
     return idle
+
+
+def _idle_within(recipe: Recipe, idle: Container[str]) -> dict[str, str]:
+    """Return the keys that another key of the same policy makes idle, where that one is not idle itself."""
+    within = {}
+    if recipe.kernel <= 1 and "kernel" not in idle:
+        within["sigma"] = f"--kernel {recipe.kernel}"
+    if recipe.agent_start not in ("otsu", "random") and "agent_start" not in idle:
+        within |= dict.fromkeys(
+            ("agent_model", "agent_width", "agent_cell"), "--agent-start FILE, whose agent is taken,"
+        )
+    if "agent_loss" not in idle:
+        if recipe.agent_loss != "area":
+            within["agent_area"] = f"--agent-loss {recipe.agent_loss}"
+        if recipe.agent_loss == "released":
+            within["agent_price"] = "--agent-loss released"
+    return within

@@ -103,6 +103,13 @@ def clear_earlier(run: Path) -> None:
     clear_judgements(run)
 
 
+def refuse_incomplete(run: Path) -> None:
+    """Raise RunError where a finished run lacks a file of its classifier."""
+    lost = [name for name in (MODEL_FILE, CONFIG_FILE) if not (run / name).is_file()]
+    if lost:
+        raise RunError(f"{run} was trained to its end, but {' and '.join(lost)} is gone; train anew with --no-resume")
+
+
 def clear_judgements(run: Path) -> None:
     """Remove from a run folder what was said of weights that are about to be replaced."""
     for name in ("eval.json", PREDICTIONS_FILE):

@@ -26,6 +26,7 @@ from pgnm.metrics import (
 _MOST_RANKED = 200_000_000
 # Sign patterns are enumerated up to this many pairs (65,536 patterns) and drawn at random beyond.
 _MOST_ENUMERATED = 16
+_DRAWS = 20_000
 _DIGITS = 12
 
 
@@ -175,7 +176,7 @@ class PairedComparison:
         high: Upper bound.
         p_permutation: Two-sided sign-flip permutation test of the mean, exact up to 16 pairs.
         p_wilcoxon: Two-sided Wilcoxon signed-rank test; 1 when no pair differs.
-        p_smallest: The smallest p that a permutation test can give with so few pairs, 2 / 2^n.
+        p_smallest: The smallest p that the permutation test can give: 2 / 2^n, above 16 pairs 1 / 20,001.
     """
 
     n: int
@@ -208,12 +209,11 @@ def compare_paired(arm: ArrayLike, baseline: ArrayLike, seed: int = 0) -> Paired
     if n > 1:
         half = float(stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n))
     wilcoxon = float(stats.wilcoxon(difference).pvalue) if np.any(difference) else 1.0
-    return PairedComparison(
-        n, mean, mean - half, mean + half, sign_flip_test(difference, seed), wilcoxon, min(1.0, 2.0 ** (1 - n))
-    )
+    smallest = min(1.0, 2.0 ** (1 - n)) if n <= _MOST_ENUMERATED else 1 / (_DRAWS + 1)
+    return PairedComparison(n, mean, mean - half, mean + half, sign_flip_test(difference, seed), wilcoxon, smallest)
 
 
-def sign_flip_test(difference: Floats, seed: int = 0, draws: int = 20_000) -> float:
+def sign_flip_test(difference: Floats, seed: int = 0, draws: int = _DRAWS) -> float:
     """Return the two-sided p of the mean difference under random signs; exact up to 16 pairs."""
     n = len(difference)
     if n <= _MOST_ENUMERATED:

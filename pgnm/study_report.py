@@ -236,8 +236,8 @@ def _draw(
         )
     for stage in ("heated", "finetuned"):
         runs = {arm.name: run_folder(arm, seed, out) / stage for arm in arms}
-        drawn = draw_training(runs, folder / stage)
-        pictures += [(f"Training, stage {stage}, seed {seed}: {path.stem.replace('_', ' ')}.", path) for path in drawn]
+        curves = draw_training(runs, folder / stage)
+        pictures += [(f"Stage {stage}, seed {seed}: {text}.", path) for text, path in curves]
     for arm in arms:
         if arm.masked:
             place = folder / "masks" / arm.name.replace(" ", "_")

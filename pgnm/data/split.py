@@ -134,6 +134,8 @@ def _read_part(folder: Path, name: str, class_names: tuple[str, ...]) -> pd.Data
             f"{path} gives {row['path']} the class {row['class_index']}, "
             f"but classes.csv knows 0 to {len(class_names) - 1}"
         )
+    if (twice := frame["path"].duplicated()).any():
+        raise SplitError(f"{path} names {frame['path'][twice].iloc[0]} twice; each image counts once")
     if (frame["path"] == "").any():
         raise SplitError(f"{path} has a row without a path; make the split anew")
     wrong = frame[frame["label"] != frame["class_index"].map(dict(enumerate(class_names)))]

@@ -1,5 +1,6 @@
 """Turn one decoded image into a square one: augmented for training, plain for evaluation."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,7 +41,8 @@ def eval_transform(recipe: Recipe) -> Transform:
     side = recipe.size
     if recipe.crop_min == 1:
         return _OnPillow(v2.Resize((side, side), interpolation=_BILINEAR, antialias=True))
-    shorter = v2.Resize(round(side / JUDGED_SHARE), interpolation=_BILINEAR, antialias=True)
+    # Rounded down as timm does, which reads the same share from config.json.
+    shorter = v2.Resize(math.floor(side / JUDGED_SHARE), interpolation=_BILINEAR, antialias=True)
     return _OnPillow(v2.Compose([shorter, v2.CenterCrop(side)]))
 
 

@@ -124,7 +124,9 @@ def _fit(job: Job, resume: bool | None) -> Summary:
     position = _resume(job, ema, resume)
     resumed_at = saved_at = position.step
     if position.finished and position.epoch >= recipe.epochs:
+        run_folder.refuse_incomplete(job.run)
         return _summary(job, position, resumed_at)
+    position.finished = False  # more epochs than were asked for before
     validate(stage.model, job.val, devices, batches=_SANITY_BATCHES)  # a fault here should not wait an epoch
     if devices.is_main:
         if position.is_fresh:

@@ -147,7 +147,9 @@ def _describe(run: RunView, baseline: RunView | None, images: Split | None, work
         section.comparison = comparison(run, baseline, work)
         section.differences = differences(run, baseline, images, seed)
     section.pictures = list(evaluation_pictures(run, work))
-    section.classes = run.per_class(run.main).sort_values(["f1", "label"]).to_dict("records")
+    classes = run.per_class(run.main)
+    classes.loc[classes["n"] == 0, ["precision", "recall", "f1"]] = math.nan  # without images there is no score
+    section.classes = classes.sort_values(["f1", "label"]).to_dict("records")
     section.confusions = top_confusions(run.confusion(run.main), run.info.class_names, _CONFUSIONS).to_dict("records")
     worst = worst_mistakes(*read_predictions(run, run.main), run.info.class_names, _MISTAKES)
     section.mistakes = [

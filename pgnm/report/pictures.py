@@ -64,12 +64,8 @@ def _address(png: bytes) -> str:
 
 def curves(runs: Sequence[RunView], work: Path) -> Iterator[Picture]:
     """Draw the training curves of all runs in one picture, and the shapes of each policy in one of its own."""
-    trained = {run.name: run.folder for run in runs if run.epochs}
-    for path in draw_training(trained, work):
-        if path.stem == "training":
-            yield picture(path, "Training curves of " + ", ".join(trained))
-        else:
-            yield picture(path, f"How the policy of {path.stem.removeprefix('policy_')} moved over the epochs")
+    for text, path in draw_training({run.name: run.folder for run in runs if run.epochs}, work):
+        yield picture(path, text)
 
 
 def evaluation_pictures(run: RunView, work: Path) -> Iterator[Picture]:
@@ -100,7 +96,8 @@ def comparison(run: RunView, baseline: RunView, work: Path) -> Picture | None:
     if not shared:
         return None
     name = shared[0]
-    scores = [one.per_class(name).set_index("label")["f1"].astype(float) for one in (baseline, run)]
+    tables = [one.per_class(name).set_index("label") for one in (baseline, run)]
+    scores = [table[table["n"] > 0]["f1"].astype(float) for table in tables]
     figure = plot_per_label(scores[0], scores[1], (baseline.name, run.name))
     text = f"F1 of every class: {run.name} against {baseline.name}, {show_evaluation(name)} input"
     return picture(save_figure(figure, work / "per_label.png"), text)

@@ -1,5 +1,6 @@
 """Run folders: what is written is read back, by pgnm and by plain timm."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,38 @@ def test_plain_timm_is_told_how_much_of_an_image_to_show(
 
     assert (config["crop_pct"], config["crop_mode"]) == shown
     assert load_classifier(tmp_path)[1] == info
+
+
+@pytest.mark.parametrize("crop_min", [0.08, 1.0])
+def test_a_folder_of_timm_is_judged_as_it_says(tmp_path: Path, crop_min: float) -> None:
+    info = replace(INFO, crop_min=crop_min)
+    save_classifier(tmp_path, create_classifier(info.model, len(info.class_names), size=info.size), info)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["pgnm"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_classifier(tmp_path)[1].crop_min == crop_min
+    config["pretrained_cfg"]["crop_pct"] = 0.95
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"crop_pct 0\.95.* --backbone imagenet:"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pgnm": "x"}, "keys and values under pgnm"),
+        ({"pgnm": {"model": 5}}, "the name of a model"),
+        ({"pgnm": {"model": ["resnet10t"]}}, "the name of a model"),
+        ({"label_names": [1, 2, 3]}, "a list of texts under label_names"),
+        ({"label_names": "abc"}, "a list of texts under label_names"),
+        ({"pretrained_cfg": 3, "pgnm": {}}, "lacks"),
+    ],
+)
+def test_odd_values_of_the_configuration_are_told(run: Path, change: dict[str, object], told: str) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(RunError, match=told):
+        load_classifier(run)
 
 
 def test_a_model_with_a_fixed_size_is_loaded_with_the_size_it_was_trained_at(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 from PIL import Image as PillowImage
 
-from pgnm.config import Recipe
+from pgnm.config import JUDGED_SHARE, Recipe
 from pgnm.data import build_loader, decode_image, images, load_split, loader
 from pgnm.data.images import ImageStore
 from pgnm.data.loader import seeded
@@ -240,6 +241,16 @@ def test_evaluation_sees_the_centre_where_training_crops_and_the_whole_image_whe
     assert cropped.max() == 0 and whole[:, :2].min() > 200 and whole[:, -2:].min() > 200
 
 
+@pytest.mark.parametrize("side", [32, 48, 64, 96, 160, 224])
+def test_evaluation_sees_what_plain_timm_would_show(side: int) -> None:
+    image = np.random.default_rng(side).integers(0, 256, (200, 160), dtype=np.uint8)
+    theirs = timm.data.create_transform(
+        (3, side, side), crop_pct=JUDGED_SHARE, crop_mode="center", interpolation="bilinear", mean=0.0, std=1.0
+    )(PillowImage.fromarray(np.repeat(image[..., None], 3, axis=2)))
+    ours = eval_transform(Recipe(size=side, grid=4))(image)
+    np.testing.assert_allclose(ours / 255, theirs[0], atol=1e-6)
+
+
 def test_mixed_batches_have_soft_targets(make_split: MakeSplit) -> None:
     _, targets, _ = batches(make_split(), RECIPE.replace(augment="cutmix+autoaugment"))[:3]
     assert targets.shape == (8, 3)
@@ -332,6 +343,7 @@ def test_an_empty_class_index_is_told_with_its_file(make_split: MakeSplit) -> No
         ("train.csv", lambda t: t.assign(label=t["label"].to_numpy()[::-1]), "gives .* the label .* in classes.csv"),
         ("train.csv", lambda t: t.assign(class_index=t["class_index"] + 0.5), "must hold whole numbers"),
         ("val.csv", lambda t: t.assign(path=["", *t["path"][1:]]), "has a row without a path"),
+        ("test.csv", lambda t: pd.concat([t, t[1:2]]), "names .* twice; each image counts once"),
         ("classes.csv", lambda t: t.assign(label="same"), "names a class twice"),
     ],
 )

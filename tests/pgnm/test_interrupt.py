@@ -19,6 +19,7 @@ from pgnm.engine.guard import Stop
 from pgnm.engine.state import Position
 from pgnm.pretrain import pretrain
 from pgnm.progress import Progress
+from pgnm.run_folder import tell_unfinished
 
 RECIPE = Recipe(
     model="test_resnet", policy_model="test_resnet", size=16, grid=4, kernel=0, epochs=3, batch_size=6, workers=0,
@@ -51,6 +52,22 @@ def test_ctrl_c_saves_the_state_of_the_step(make_split: Callable[..., Path], tmp
     assert pretrain(split, tmp_path / "stopped", recipe).resumed_at == 6
     assert same(tmp_path / "whole", tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_finished_run_that_is_interrupted_on_its_way_to_more_epochs_says_so(
+    make_split: Callable[..., Path], tmp_path: Path
+) -> None:
+    split, run = make_split(), tmp_path / "run"
+    pretrain(split, run, RECIPE.replace(epochs=1))
+    assert tell_unfinished(run) == ""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage.startswith("epoch 3"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(split, run, RECIPE.replace(epochs=5), progress=interrupt)
+    assert "was interrupted after 2 of 5 epochs" in tell_unfinished(run)
 
 
 def test_an_epoch_goes_on_after_the_same_images_however_updates_are_cut_into_batches(

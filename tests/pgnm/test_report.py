@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,10 @@ from pgnm.checkpoints import RunInfo, save_classifier
 from pgnm.errors import RunError, SplitError, UsageError
 from pgnm.evaluate import EvalOptions, evaluate_run
 from pgnm.models import create_classifier
+from pgnm.plots import plot_per_label
 from pgnm.report import ReportSummary, build_report
 from pgnm.report.mistakes import top_confusions, worst_mistakes
+from pgnm.report.pictures import comparison, curves
 from pgnm.report.runs import find_images, name_runs, read_runs, show_evaluation
 from pgnm.run_folder import write_metrics
 from tests.pages import faults, opened
@@ -229,6 +232,33 @@ def test_predictions_without_the_classes_are_named(judged: tuple[Path, Path], tm
     pd.read_parquet(predictions).drop(columns="p_1").to_parquet(predictions)
     with pytest.raises(RunError, match=r"predictions\.parquet cannot be used .* pgnm eval"):
         build_report([run])
+
+
+def test_every_run_has_curves_of_its_own_policy(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / name, 0) for name in ("h.1", "h_1")]
+    for number, run in enumerate(runs):
+        rows = [{"epoch": epoch, "loss": 1.0, "alpha_p50": 1.0 + number + epoch} for epoch in range(2)]
+        write_metrics(run, rows)
+    drawn = [one for one in curves(read_runs(runs), tmp_path) if "policy" in one.text]
+    assert [one.text for one in drawn] == [f"How the policy of {name} moved over the epochs" for name in ("h.1", "h_1")]
+    assert drawn[0].source != drawn[1].source
+
+
+def test_classes_without_images_have_no_score(tmp_path: Path, browser: Any) -> None:
+    split = write_split(tmp_path / "data")
+    test = pd.read_csv(split / "test.csv")
+    test[test["label"] != CLASSES[0]].to_csv(split / "test.csv", index=False)
+    runs = [_run(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    for run in runs:
+        evaluate_run(run, split, EvalOptions(workers=0, resamples=0))
+    with opened(browser, build_report([runs[0]], baseline=runs[1]).page) as page:
+        last = page.locator(".bars tbody tr").nth(len(CLASSES) - 1)
+        assert last.locator("td").all_inner_texts()[:4] == ["0", "–", "–", "–"]
+        assert last.locator("i").evaluate("bar => bar.getBoundingClientRect().width") == 0
+    tables = [read_runs([run])[0] for run in runs]
+    with mock.patch("pgnm.report.pictures.plot_per_label", wraps=plot_per_label) as drawn:
+        assert comparison(*tables, tmp_path) is not None
+    assert all(CLASSES[0] not in scores.index and len(scores) == len(CLASSES) - 1 for scores in drawn.call_args[0][:2])
 
 
 def test_agents_masks_are_shown_as_the_run_drew_them(tmp_path: Path, browser: Any) -> None:

@@ -107,6 +107,12 @@ def test_comparison_of_equal_arms_and_of_one_pair():
     assert single.p_permutation == 1
 
 
+def test_the_smallest_p_is_what_the_test_can_give():
+    for n in (1, 2, 5, 16, 30):
+        result = compare_paired(0.5 + np.arange(1, n + 1) / 100, np.full(n, 0.5))
+        assert result.p_permutation == pytest.approx(result.p_smallest)
+
+
 def test_sign_flips_agree_with_scipy_exact_and_drawn():
     difference = np.random.default_rng(5).normal(0.4, 1, 10)
     expected = stats.permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue

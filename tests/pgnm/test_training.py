@@ -269,6 +269,16 @@ def test_a_finished_run_is_left_alone(make_split: MakeSplit, tmp_path: Path) -> 
     assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_finished_run_that_lost_its_weights_says_how_to_mend_it(make_split: MakeSplit, tmp_path: Path) -> None:
+    split = make_split()
+    pretrain(split, tmp_path / "run", TINY)
+    (tmp_path / "run" / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"model\.safetensors is gone; train anew with --no-resume"):
+        pretrain(split, tmp_path / "run", TINY)
+    pretrain(split, tmp_path / "run", TINY, resume=False)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
 def test_a_run_of_another_recipe_is_not_gone_on_with(make_split: MakeSplit, tmp_path: Path) -> None:
     split = make_split()
     pretrain(split, tmp_path / "run", TINY)

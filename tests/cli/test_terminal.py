@@ -155,6 +155,7 @@ def test_a_request_to_end_is_taken_as_ctrl_c(number: int, capsys: pytest.Capture
         os.kill(os.getpid(), number)
         time.sleep(5)
 
+    signal.signal(number, signal.SIG_DFL)  # what nohup left ignored stays so
     with pytest.raises(typer.Exit) as stopped:
         command()
     assert stopped.value.exit_code == 130 and "interrupted" in capsys.readouterr().err

@@ -238,6 +238,9 @@ def _drop_empty(dataset: "Dataset") -> None:
     for name, other in (("WindowWidth", "WindowCenter"), ("RescaleSlope", "RescaleIntercept")):
         if name in dataset and not np.all(np.asarray(dataset[name].value, np.float64)):
             del dataset[name], dataset[other]
+    # Scaling by one makes numbers with a fraction of bytes, which would be stretched, frame by frame.
+    if (dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")) == (1, 0):
+        del dataset["RescaleSlope"], dataset["RescaleIntercept"]
 
 
 def _window(dataset: "Dataset", values: NDArray) -> tuple[float, float]:

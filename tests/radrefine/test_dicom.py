@@ -103,6 +103,16 @@ def test_elements_without_a_value_are_as_if_they_were_not_there(empty: dict[str,
     np.testing.assert_array_equal(read_frame(_dicom(values, **empty), 0), read_frame(_dicom(values), 0))
 
 
+def test_a_rescale_that_changes_nothing_leaves_bytes_as_they_are() -> None:
+    frames = np.stack([np.full((4, 6), 30, np.uint8), np.full((4, 6), 200, np.uint8)])
+    frames[:, 0, 0] = 107
+    read = list(read_frames(_dicom(frames, RescaleSlope=1, RescaleIntercept=0)))
+    np.testing.assert_array_equal(np.stack(read), frames)
+    windowed = {"WindowCenter": 100, "WindowWidth": 80}
+    told = read_frame(_dicom(frames[0], RescaleSlope=1, RescaleIntercept=0, **windowed), 0)
+    np.testing.assert_array_equal(told, read_frame(_dicom(frames[0], **windowed), 0))
+
+
 def test_a_damaged_header_is_refused_by_name() -> None:
     data = _dicom(np.zeros((4, 4), np.uint8))
     rows = data.index(b"\x28\x00\x10\x00US")
